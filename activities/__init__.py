@@ -1,0 +1,1 @@
+"""Everything that touches the world: thin classes over database and exchange, their clients injected by workers."""

@@ -1,0 +1,263 @@
+"""Entering a position: the reservation and its refusals, and booking what the entry order brought."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pydantic import AwareDatetime, BaseModel
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.failures import EXCHANGE_UNAVAILABLE, failure
+from activities.intents import exit_intent, stop_intent
+from activities.orders import OrderIntent
+from db.models import LotRow, OrderExecution, Position
+from db.repositories import orders as order_rows
+from db.repositories import positions as position_rows
+from db.repositories.audit import record_event
+from db.repositories.executions import apply_executions
+from db.repositories.market import find_instrument, upsert_instruments
+from db.repositories.settings import current_settings, settings_version
+from db.session import Database
+from domain.entry import plan_entry, resting_stop
+from domain.exits import ExitPolicy
+from domain.ids import OrderRole, order_link_id
+from domain.market import Category, FilterViolation, Instrument, PositionSide
+from domain.order import OrderState
+from domain.position import PositionState
+from exchange.protocol import Exchange, ExchangeError, Refused
+from observability.logs import bind
+from observability.tracing import current_trace_id
+
+
+class ReserveRequest(BaseModel):
+    """What is wanted; ``usd`` in quote coin or ``qty`` in base coin. ``policy`` None: the setting's."""
+
+    position_id: str
+    strategy: str
+    category: Category
+    symbol: str
+    side: PositionSide
+    usd: Decimal | None = None
+    qty: Decimal | None = None
+    policy: ExitPolicy | None = None
+    requested_by: str
+    reason: str
+    requested_at: AwareDatetime
+
+
+class Reservation(BaseModel):
+    """The verdict. Refused: ``code``, ``field`` and ``rule`` say why, and only an audit event was written."""
+
+    accepted: bool
+    state: PositionState | None = None
+    code: str | None = None
+    field: str | None = None
+    rule: str | None = None
+    entry: OrderIntent | None = None
+
+
+class EntryBooked(BaseModel):
+    """What the entry brought: ``qty`` held, and the resting stop to place (spot)."""
+
+    qty: Decimal
+    entry_price: Decimal | None = None
+    stop: OrderIntent | None = None
+
+
+class EntryActivities:
+    """Activities of ``position/<position_id>`` up to its opening. Each is one transaction and safe to repeat."""
+
+    def __init__(self, database: Database, exchange: Exchange) -> None:
+        self._database = database
+        self._exchange = exchange
+
+    @activity.defn
+    async def reserve_position(self, request: ReserveRequest) -> Reservation:
+        """Take the symbol's place and plan the entry; a refusal is a value and leaves an audit event alone."""
+        with bind(position_id=request.position_id):
+            async with self._database.session() as session:
+                existing = await position_rows.find_position(session, request.position_id)
+                if existing is not None:
+                    return await self._reserved_before(session, existing)
+            try:
+                return await self._reserve(request)
+            except FilterViolation as violation:
+                return await self._deny(request, _code_of(violation), violation.field, violation.rule)
+            except position_rows.PositionExists as held:
+                return await self._deny(request, "position_exists", "symbol", str(held))
+            except ExchangeError as error:
+                if isinstance(error, Refused):
+                    return await self._deny(request, "exchange_refused", "symbol", str(error))
+                raise failure(EXCHANGE_UNAVAILABLE, f"can't price the entry: {error}") from error
+
+    async def _reserve(self, request: ReserveRequest) -> Reservation:
+        instrument = await self._instrument(request.category, request.symbol)
+        ticker = await self._exchange.ticker(request.category, request.symbol)
+        clock = await self._exchange.market_clock()
+        async with self._database.session() as session:
+            settings = await current_settings(session)
+            version = await settings_version(session)
+        policy = request.policy or ExitPolicy.model_validate(settings["manual_exit_policy"])
+        buffer = Decimal(settings["disaster_buffer_pct"])
+        plan = plan_entry(instrument, request.side, ticker.last_price, policy, buffer, usd=request.usd, qty=request.qty)
+        if request.category is Category.LINEAR:
+            await self._exchange.set_leverage(request.symbol, Decimal(settings["linear_leverage"]))
+        entry = _entry_intent(request, plan.qty, plan.disaster_stop, settings["entry_ttl_seconds"])
+        async with self._database.session() as session:
+            await position_rows.reserve(
+                session,
+                policy.model_dump(mode="json"),
+                position_id=request.position_id,
+                market_epoch=clock.epoch,
+                strategy=request.strategy,
+                category=request.category,
+                symbol=request.symbol,
+                side=request.side,
+                disaster_buffer_pct=buffer,
+                settings_version=version,
+                planned_qty=plan.qty,
+                reference_price=ticker.last_price,
+                requested_by=request.requested_by,
+                reason=request.reason,
+                trace_id=current_trace_id(),
+                reserved_at=clock.now,
+            )
+            record_event(
+                session,
+                "position_reserved",
+                request.position_id,
+                who=request.requested_by,
+                market_at=clock.now,
+                detail={"symbol": request.symbol, "side": request.side, "qty": str(plan.qty), "reason": request.reason},
+            )
+        return Reservation(accepted=True, state=PositionState.RESERVED, entry=entry)
+
+    async def _reserved_before(self, session: AsyncSession, position: Position) -> Reservation:
+        """A repeat of an activity whose answer was lost: the same entry is planned from the row."""
+        settings = await current_settings(session)
+        instrument = await find_instrument(session, Category(position.category), position.symbol)
+        assert instrument is not None, "a reserved position's instrument is stored"
+        side, policy = PositionSide(position.side), ExitPolicy.model_validate(position.policy)
+        stop = resting_stop(instrument, side, position.reference_price, policy, position.disaster_buffer_pct)
+        entry = _entry_intent(
+            ReserveRequest(
+                position_id=position.position_id,
+                strategy=position.strategy,
+                category=instrument.category,
+                symbol=position.symbol,
+                side=side,
+                requested_by=position.requested_by,
+                reason=position.reason,
+                requested_at=position.created_wall,
+            ),
+            position.planned_qty,
+            stop,
+            settings["entry_ttl_seconds"],
+        )
+        return Reservation(accepted=True, state=PositionState(position.state), entry=entry)
+
+    async def _instrument(self, category: Category, symbol: str) -> Instrument:
+        async with self._database.session() as session:
+            known = await find_instrument(session, category, symbol)
+        if known is not None:
+            return known
+        listed = [each for each in await self._exchange.instruments(category, symbol) if each.symbol == symbol]
+        if not listed:
+            raise FilterViolation("symbol", f"{symbol} is not listed on {category}")
+        async with self._database.session() as session:
+            await upsert_instruments(session, listed)
+        return listed[0]
+
+    async def _deny(self, request: ReserveRequest, code: str, field: str, rule: str) -> Reservation:
+        async with self._database.session() as session:
+            record_event(
+                session,
+                "position_denied",
+                request.position_id,
+                who=request.requested_by,
+                severity="warning",
+                detail={"code": code, "field": field, "rule": rule, "symbol": request.symbol},
+            )
+        return Reservation(accepted=False, code=code, field=field, rule=rule)
+
+    @activity.defn
+    async def begin_entry(self, position_id: str) -> None:
+        """RESERVED -> ENTERING, before the entry order goes out."""
+        async with self._database.session() as session:
+            position = await position_rows.lock_position(session, position_id)
+            if position.state == PositionState.RESERVED:
+                position_rows.step(position, PositionState.ENTERING)
+
+    @activity.defn
+    async def book_entry(self, position_id: str) -> EntryBooked:
+        """Open the position on what was filled (X1 written ahead), or release it if nothing was."""
+        with bind(position_id=position_id):
+            async with self._database.session() as session:
+                await apply_executions(session, position_id)
+                position = await position_rows.lock_position(session, position_id)
+                if position.entry_qty is None:
+                    if position.state != PositionState.NOT_ENTERED:
+                        position_rows.step(position, PositionState.NOT_ENTERED)
+                        record_event(session, "position_not_entered", position_id, who="position")
+                    return EntryBooked(qty=Decimal(0))
+                return await self._open(session, position)
+
+    async def _open(self, session: AsyncSession, position: Position) -> EntryBooked:
+        instrument = await find_instrument(session, Category(position.category), position.symbol)
+        assert instrument is not None and position.entry_price is not None
+        first = await _first_fill(session, position.position_id)
+        if position.state in (PositionState.RESERVED, PositionState.ENTERING, PositionState.NOT_ENTERED):
+            if position.state == PositionState.RESERVED:
+                position_rows.step(position, PositionState.ENTERING)
+            position_rows.step(position, PositionState.OPEN)
+            position.opened_at, position.opened_wall = first
+            record_event(
+                session,
+                "position_opened",
+                position.position_id,
+                who="position",
+                market_at=position.opened_at,
+                detail={"qty": str(position.qty), "entry_price": str(position.entry_price)},
+            )
+        leaving = exit_intent(position, instrument, 1)
+        if leaving is not None:
+            fields = leaving.model_dump(exclude={"expires_at"})
+            await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
+        stop = stop_intent(position, instrument) if instrument.category is Category.SPOT else None
+        return EntryBooked(qty=position.qty, entry_price=position.entry_price, stop=stop)
+
+
+def _code_of(violation: FilterViolation) -> str:
+    if violation.field == "symbol":
+        return "unknown_symbol" if "not listed" in violation.rule else "instrument_not_tradable"
+    return "below_minimum_order" if violation.field in ("usd", "qty") and "minimum" in violation.rule else "bad_request"
+
+
+async def _first_fill(session: AsyncSession, position_id: str) -> tuple[datetime, datetime]:
+    """(market time, wall time we learned of it) of the first fill of the position."""
+    row = (
+        await session.execute(
+            select(func.min(OrderExecution.executed_at), func.min(OrderExecution.recorded_at))
+            .join(LotRow, LotRow.exec_id == OrderExecution.exec_id)
+            .where(LotRow.position_id == position_id)
+        )
+    ).one()
+    return row[0], row[1]
+
+
+def _entry_intent(request: ReserveRequest, qty: Decimal, stop: Decimal, ttl_seconds: int) -> OrderIntent:
+    linear = request.category is Category.LINEAR
+    return OrderIntent(
+        order_link_id=order_link_id(request.position_id, OrderRole.ENTRY),
+        position_id=request.position_id,
+        role=OrderRole.ENTRY,
+        category=request.category,
+        symbol=request.symbol,
+        side=request.side.entry_side,
+        qty=qty,
+        stop_loss=stop if linear else None,
+        expires_at=request.requested_at + timedelta(seconds=ttl_seconds),
+    )

@@ -1,0 +1,334 @@
+"""Orders at the exchange: let out once, looked for until there is evidence, cancelled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from pydantic import AwareDatetime, BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.execution_intake import take_in
+from activities.failures import BAD_INPUT, EXCHANGE_UNAVAILABLE, failure
+from db.models import Order
+from db.repositories import orders as order_rows
+from db.repositories.audit import record_event
+from db.repositories.executions import executed_qty
+from db.repositories.market import find_instrument
+from db.repositories.positions import find_position
+from db.session import Database
+from domain.ids import OrderRole
+from domain.market import Category, FilterViolation, Side
+from domain.order import OrderState, acknowledged, from_exchange, is_final
+from exchange.protocol import (
+    DuplicateOrder,
+    Exchange,
+    ExchangeError,
+    OrderReport,
+    OrderRequest,
+    OutcomeUnknown,
+    Refused,
+    RetryLater,
+)
+from observability.logs import bind, get_logger
+
+log = get_logger(__name__)
+
+
+class OrderIntent(BaseModel):
+    """An order to be let out. ``qty`` in base coin; ``expires_at`` (wall) is when an entry is no longer wanted."""
+
+    order_link_id: str
+    position_id: str
+    role: OrderRole
+    category: Category
+    symbol: str
+    side: Side
+    qty: Decimal
+    trigger_price: Decimal | None = None
+    trigger_rises: bool | None = None
+    reduce_only: bool = False
+    stop_loss: Decimal | None = None
+    expires_at: AwareDatetime | None = None
+
+
+class OrderView(BaseModel):
+    """Where an order stands. ``complete``: every execution the exchange counts is recorded.
+
+    ``retry_later``: the last attempt had no effect and may be made again. ``refused_again``: the last repeat of an order
+    in doubt was refused for a reason other than its id, which proves nothing yet.
+    """
+
+    order_link_id: str
+    state: OrderState
+    qty: Decimal
+    cum_exec_qty: Decimal = Decimal(0)
+    avg_price: Decimal | None = None
+    sent_at: AwareDatetime | None = None
+    error_code: int | None = None
+    error: str | None = None
+    complete: bool = True
+    retry_later: bool = False
+    refused_again: bool = False
+
+
+def view_of(order: Order, recorded: Decimal) -> OrderView:
+    return OrderView(
+        order_link_id=order.order_link_id,
+        state=OrderState(order.state),
+        qty=order.qty,
+        cum_exec_qty=order.cum_exec_qty,
+        avg_price=order.avg_price,
+        sent_at=order.sent_at,
+        error_code=order.error_code,
+        error=order.error,
+        complete=recorded >= order.cum_exec_qty,
+    )
+
+
+def request_of(order: Order) -> OrderRequest:
+    """The exchange's request of an order row; the same row gives the same request each time."""
+    return OrderRequest(
+        category=Category(order.category),
+        symbol=order.symbol,
+        side=Side(order.side),
+        qty=order.qty,
+        order_link_id=order.order_link_id,
+        trigger_price=order.trigger_price,
+        trigger_rises=order.trigger_rises,
+        reduce_only=order.reduce_only,
+        stop_loss=order.stop_loss,
+    )
+
+
+async def learn_report(session: AsyncSession, report: OrderReport, evidence: str) -> OrderView | None:
+    """Apply the exchange's word on one of our orders. None if the order is not ours."""
+    if await order_rows.find_order(session, report.order_link_id) is None:
+        return None
+    order = await order_rows.lock_order(session, report.order_link_id)
+    order.exchange_order_id = report.order_id
+    if report.cum_exec_qty >= order.cum_exec_qty:
+        order.cum_exec_qty = report.cum_exec_qty
+        order.avg_price = report.avg_price or order.avg_price
+    if report.reject_reason and report.reject_reason != "EC_NoError":
+        order.error = report.reject_reason
+    order_rows.learn(session, order, from_exchange(report.status, report.cum_exec_qty, report.qty), evidence)
+    await session.flush()
+    await session.refresh(order)
+    return view_of(order, await executed_qty(session, order.order_link_id))
+
+
+class PlacedOrder:
+    """Placing an order that is already SENT in its row, and writing down what came of it."""
+
+    def __init__(self, database: Database, exchange: Exchange) -> None:
+        self._database = database
+        self._exchange = exchange
+
+    async def place(self, request: OrderRequest) -> OrderView:
+        """Send the order and record the outcome. Never raises for an outcome: the view says it."""
+        error: ExchangeError | None = None
+        try:
+            ack = await self._exchange.place_order(request)
+        except ExchangeError as caught:
+            error, ack = caught, None
+        async with self._database.session() as session:
+            order = await order_rows.lock_order(session, request.order_link_id)
+            flags = {}
+            if ack is not None:
+                order.exchange_order_id = ack.order_id
+                state = acknowledged(request.trigger_price is not None)
+                order_rows.learn(session, order, state, "accepted by the exchange")
+            else:
+                assert error is not None
+                flags = self._record_error(session, order, error)
+            await session.flush()
+            await session.refresh(order)
+            view = view_of(order, await executed_qty(session, order.order_link_id))
+        return view.model_copy(update=flags)
+
+    def _record_error(self, session: AsyncSession, order: Order, error: ExchangeError) -> dict[str, bool]:
+        in_doubt = order.state == OrderState.UNKNOWN
+        log.warning("order not acknowledged", kind=type(error).__name__, code=error.code, error=str(error))
+        if order.state not in (OrderState.SENT, OrderState.UNKNOWN):
+            return {}  # the stream has told more already
+        if isinstance(error, RetryLater):
+            return {"retry_later": True}
+        order.error_code, order.error = error.code, str(error)
+        if isinstance(error, DuplicateOrder) or not isinstance(error, Refused):
+            order_rows.move(session, order, OrderState.UNKNOWN, f"{type(error).__name__}: {error}")
+        elif in_doubt:
+            return {"refused_again": True}
+        else:
+            order_rows.learn(session, order, OrderState.REJECTED, f"refused {error.code}: {error}")
+            record_event(
+                session,
+                "order_rejected",
+                order.order_link_id,
+                who="exchange",
+                severity="warning",
+                detail={"code": error.code, "error": str(error)},
+            )
+        return {}
+
+
+class OrderActivities:
+    """Activities of ``order/<orderLinkId>``. All are safe to repeat: the row says how far an order got."""
+
+    def __init__(self, database: Database, exchange: Exchange) -> None:
+        self._database = database
+        self._exchange = exchange
+        self._placed = PlacedOrder(database, exchange)
+
+    @activity.defn
+    async def submit_order(self, intent: OrderIntent) -> OrderView:
+        """Write the intent, commit, then send. An order whose row says it was sent before is not sent: UNKNOWN.
+
+        A row that breaks a filter is denied: no row, an audit event, and a view in state DENIED naming field and rule.
+        """
+        with bind(order_link_id=intent.order_link_id, position_id=intent.position_id):
+            denied = await self._deny_if_wrong(intent)
+            if denied is not None:
+                return denied
+            request = await self._take_out(intent)
+            if isinstance(request, OrderView):
+                return request
+            return await self._placed.place(request)
+
+    @activity.defn
+    async def resend_order(self, order_link_id: str) -> OrderView:
+        """Send an order that is in doubt, or was not taken yet, again under the same id."""
+        with bind(order_link_id=order_link_id):
+            async with self._database.session() as session:
+                order = await order_rows.lock_order(session, order_link_id)
+                if order.state not in (OrderState.SENT, OrderState.UNKNOWN):
+                    return view_of(order, await executed_qty(session, order_link_id))
+                order.sent_at = datetime.now(UTC)
+                request = request_of(order)
+            return await self._placed.place(request)
+
+    @activity.defn
+    async def seek_order(self, order_link_id: str) -> OrderView:
+        """One round of evidence: realtime, history, executions. The view's state tells whether there was any."""
+        with bind(order_link_id=order_link_id):
+            async with self._database.session() as session:
+                order = await order_rows.find_order(session, order_link_id)
+                if order is None:
+                    raise failure(BAD_INPUT, f"no order {order_link_id}", field="order_link_id", rule="must exist")
+                category, symbol = Category(order.category), order.symbol
+            try:
+                report = await self._exchange.find_order(category, symbol, order_link_id)
+                executions = await self._exchange.executions(category, symbol=symbol, order_link_id=order_link_id)
+            except ExchangeError as error:
+                raise failure(EXCHANGE_UNAVAILABLE, f"can't look for the order: {error}") from error
+            async with self._database.session() as session:
+                await take_in(session, executions)
+                if report is not None:
+                    view = await learn_report(session, report, "found by query")
+                    assert view is not None
+                    return view
+                order = await order_rows.lock_order(session, order_link_id)
+                if executions and order.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.NOT_PLACED):
+                    filled = sum((execution.qty for execution in executions), Decimal(0))
+                    order.cum_exec_qty = max(order.cum_exec_qty, filled)
+                    full = filled >= order.qty
+                    reported = OrderState.FILLED if full else OrderState.PARTIALLY_FILLED
+                    order_rows.learn(session, order, reported, "found by its executions")
+                    await session.flush()
+                return view_of(order, await executed_qty(session, order_link_id))
+
+    @activity.defn
+    async def conclude_order(self, order_link_id: str, state: OrderState, evidence: str) -> OrderView:
+        """Close an order in doubt by proof: NOT_PLACED (absent) or REJECTED (absent, and the repeat was refused)."""
+        async with self._database.session() as session:
+            order = await order_rows.lock_order(session, order_link_id)
+            if order.state in (OrderState.SENT, OrderState.UNKNOWN):
+                order_rows.move(session, order, state, evidence)
+                record_event(
+                    session,
+                    f"order_{state}",
+                    order_link_id,
+                    who="order",
+                    severity="warning",
+                    detail={"evidence": evidence},
+                )
+                await session.flush()
+                await session.refresh(order)
+            return view_of(order, await executed_qty(session, order_link_id))
+
+    @activity.defn
+    async def cancel_order(self, order_link_id: str) -> OrderView:
+        """Ask for the cancel of an open order; what it led to is told by the stream or by ``seek_order``."""
+        with bind(order_link_id=order_link_id):
+            async with self._database.session() as session:
+                order = await order_rows.find_order(session, order_link_id)
+                if order is None:
+                    raise failure(BAD_INPUT, f"no order {order_link_id}", field="order_link_id", rule="must exist")
+                if is_final(OrderState(order.state)):
+                    return view_of(order, await executed_qty(session, order_link_id))
+                category, symbol = Category(order.category), order.symbol
+            try:
+                await self._exchange.cancel_order(category, symbol, order_link_id)
+            except Refused as error:
+                log.info("nothing to cancel", code=error.code, error=str(error))
+            except (RetryLater, OutcomeUnknown) as error:
+                raise failure(EXCHANGE_UNAVAILABLE, f"can't cancel: {error}") from error
+        return await self.seek_order(order_link_id)
+
+    async def _take_out(self, intent: OrderIntent) -> OrderRequest | OrderView:
+        """Row written or found; the request if it is ours to send now, else how the order stands."""
+        async with self._database.session() as session:
+            fields = intent.model_dump(exclude={"expires_at"})
+            await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
+            order = await order_rows.lock_order(session, intent.order_link_id)
+            _check_same(order, intent)
+            if order.state == OrderState.PREPARED:
+                order_rows.move(session, order, OrderState.SENT, "submitted")
+                return request_of(order)
+            if order.state == OrderState.SENT:
+                order_rows.move(session, order, OrderState.UNKNOWN, "sent before, answer not recorded")
+            return view_of(order, await executed_qty(session, intent.order_link_id))
+
+    async def _deny_if_wrong(self, intent: OrderIntent) -> OrderView | None:
+        async with self._database.session() as session:
+            if await order_rows.find_order(session, intent.order_link_id) is not None:
+                return None
+            try:
+                await self._check(session, intent)
+            except FilterViolation as violation:
+                record_event(
+                    session,
+                    "order_denied",
+                    intent.order_link_id,
+                    who="order",
+                    severity="warning",
+                    detail={"field": violation.field, "rule": violation.rule},
+                )
+                return OrderView(
+                    order_link_id=intent.order_link_id, state=OrderState.DENIED, qty=intent.qty, error=str(violation)
+                )
+        return None
+
+    async def _check(self, session: AsyncSession, intent: OrderIntent) -> None:
+        if await find_position(session, intent.position_id) is None:
+            raise FilterViolation("position_id", f"there is no position {intent.position_id}")
+        instrument = await find_instrument(session, intent.category, intent.symbol)
+        if instrument is None:
+            raise FilterViolation("symbol", f"{intent.symbol} is not listed on {intent.category}")
+        instrument.check_qty(intent.qty)
+        if intent.trigger_price is not None:
+            instrument.check_price(intent.trigger_price, "trigger_price")
+        if intent.stop_loss is not None:
+            instrument.check_price(intent.stop_loss, "stop_loss")
+
+
+def _check_same(order: Order, intent: OrderIntent) -> None:
+    for name in ("position_id", "category", "symbol", "side", "qty", "trigger_price", "reduce_only"):
+        if getattr(order, name) != getattr(intent, name):
+            raise failure(
+                BAD_INPUT,
+                f"order {intent.order_link_id} exists with another {name}: {getattr(order, name)}",
+                field="order_link_id",
+                rule="an order id is used once",
+            )

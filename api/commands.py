@@ -1,0 +1,143 @@
+"""Commands to position workflows: started and updated, their refusals told as problems."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+from workflows.options import TRADING_QUEUE
+from workflows.position import CloseRequest, CloseResult, PositionInput, PositionWorkflow, SetTargets, TargetsResult
+
+from api.problems import ApiError, unavailable
+from api.services import Services, temporal_unreachable
+from domain.views import FieldFault
+
+VERDICT_SECONDS = 3.0
+"""How long a trade's answer waits for the reservation; after it the trade goes on by itself."""
+UPDATE_SECONDS = 8.0
+_RPC_TIMEOUT = timedelta(seconds=3)
+
+Result = TypeVar("Result")
+
+# Denials that the state of the account or the market causes: the same request may pass later. The rest can't.
+_CONFLICTS = frozenset(
+    {
+        "position_exists",
+        "insufficient_balance",
+        "stale_price",
+        "trading_halted",
+        "cooldown_active",
+        "strategy_position_cap",
+        "portfolio_position_cap",
+        "symbol_exposure_cap",
+        "targets_moved",
+        "not_open",
+    }
+)
+
+
+class Finished(Exception):
+    """The workflow is over (or never was): what became of it is in the database."""
+
+
+def denied(code: str, field: str | None, rule: str) -> ApiError:
+    """The problem a denial is told as: 409 when it may pass later, 422 when it can't; names the field and the rule."""
+    status = 409 if code in _CONFLICTS else 422
+    title = code.replace("_", " ").capitalize()
+    fields = [FieldFault(field=field, rule=rule)] if field else []
+    return ApiError(status, code.replace("_", "-"), title, rule, fields)
+
+
+def workflow_id(position_id: str) -> str:
+    return f"position/{position_id}"
+
+
+async def open_position(services: Services, wanted: PositionInput) -> str | None:
+    """Start the position's workflow (once) and wait a little for its verdict.
+
+    Returns the position's state, or None when the verdict is still to come. Raises ApiError for a denial and 503 when
+    Temporal can't be reached, and Finished when a workflow of this id is over already.
+    """
+    client = await services.temporal.client()
+    await _reached(services, _start(client, wanted))
+    handle = client.get_workflow_handle_for(PositionWorkflow.run, workflow_id(wanted.position_id))
+    try:
+        waiting = handle.execute_update(PositionWorkflow.reserved)
+        verdict = await asyncio.wait_for(waiting, VERDICT_SECONDS)
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        return None
+    except WorkflowUpdateFailedError as error:
+        raise _refusal(error) from error
+    except RPCError as error:
+        raise Finished(str(error)) from error
+    if not verdict.accepted:
+        raise denied(verdict.code or "denied", verdict.field, verdict.rule or "refused")
+    return verdict.state
+
+
+async def _start(client: Client, wanted: PositionInput) -> None:
+    try:
+        await client.start_workflow(
+            PositionWorkflow.run,
+            wanted,
+            id=workflow_id(wanted.position_id),
+            task_queue=TRADING_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+    except WorkflowAlreadyStartedError as error:
+        raise Finished(str(error)) from error
+
+
+async def close_position(services: Services, position_id: str, request: CloseRequest) -> CloseResult:
+    """Ask the position to close. Raises ApiError for a refusal and Finished when it is over."""
+    client = await services.temporal.client()
+    handle = client.get_workflow_handle_for(PositionWorkflow.run, workflow_id(position_id))
+    return await _updated(services, handle.execute_update(PositionWorkflow.close, request))
+
+
+async def set_targets(services: Services, position_id: str, request: SetTargets) -> TargetsResult:
+    """Give the position a new exit policy. Raises ApiError for a refusal and Finished when it is over."""
+    client = await services.temporal.client()
+    handle = client.get_workflow_handle_for(PositionWorkflow.run, workflow_id(position_id))
+    return await _updated(services, handle.execute_update(PositionWorkflow.set_targets, request))
+
+
+async def _updated(services: Services, update: Awaitable[Result]) -> Result:
+    try:
+        return await asyncio.wait_for(_reached(services, update), UPDATE_SECONDS)
+    except WorkflowUpdateFailedError as error:
+        raise _refusal(error) from error
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        detail = "no trading worker answered in time; the command may still take effect"
+        raise unavailable("worker-unreachable", detail) from error
+
+
+async def _reached(services: Services, call: Awaitable[Result]) -> Result:
+    """``call``'s result, with Temporal's own failures as Finished (no such running workflow) or ApiError 503."""
+    try:
+        return await call
+    except RPCError as error:
+        if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+            raise Finished(str(error)) from error
+        if error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+            raise temporal_unreachable(services.settings) from error
+        raise
+
+
+def _refusal(error: WorkflowUpdateFailedError) -> ApiError:
+    """What a validator or handler refused with: an ApplicationError whose type is the problem's code."""
+    cause: BaseException | None = error.cause
+    while cause is not None and not isinstance(cause, ApplicationError):
+        cause = cause.__cause__
+    if not isinstance(cause, ApplicationError) or not cause.type:
+        raise error
+    details: dict[str, Any] = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    return denied(cause.type, details.get("field"), cause.message)

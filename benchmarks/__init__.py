@@ -1,0 +1,1 @@
+"""Measured figures: each beside a reference taken in the same run."""

@@ -1,0 +1,52 @@
+"""The models the client speaks in, for those who know the client alone."""
+
+from domain.exit_policy import ExitPolicy
+from domain.market import Category, PositionSide
+from domain.views import (
+    AccountView,
+    BalanceView,
+    CloseAccepted,
+    CloseRequest,
+    EventView,
+    ExecutionView,
+    FieldFault,
+    InstrumentView,
+    OrderView,
+    Page,
+    PositionDetail,
+    PositionView,
+    ProtectionView,
+    RatchetView,
+    StatusView,
+    TargetsAccepted,
+    TargetsRequest,
+    TradeAccepted,
+    TradeDefaults,
+    TradeRequest,
+)
+
+__all__ = [
+    "AccountView",
+    "BalanceView",
+    "Category",
+    "CloseAccepted",
+    "CloseRequest",
+    "EventView",
+    "ExecutionView",
+    "ExitPolicy",
+    "FieldFault",
+    "InstrumentView",
+    "OrderView",
+    "Page",
+    "PositionDetail",
+    "PositionSide",
+    "PositionView",
+    "ProtectionView",
+    "RatchetView",
+    "StatusView",
+    "TargetsAccepted",
+    "TargetsRequest",
+    "TradeAccepted",
+    "TradeDefaults",
+    "TradeRequest",
+]

@@ -1,0 +1,1 @@
+"""Settings of processes (ports, addresses, modes). What decides trades is data in PostgreSQL, never here."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: models, migrations' entry, session scope and repositories."""

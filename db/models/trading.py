@@ -1,0 +1,281 @@
+"""Trading tables: positions and their targets, orders and their executions, lots, wallet."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Double, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+
+_ACTIVE = "state IN ('reserved', 'entering', 'open', 'exiting')"
+
+
+class Position(Base):
+    """A position from its reservation on. Market times unless a name says wall; ``qty`` is what its lots still hold."""
+
+    __tablename__ = "positions"
+    __table_args__ = (
+        Index(
+            "uq_positions_active_spot",
+            "strategy",
+            "symbol",
+            unique=True,
+            postgresql_where=text(f"category = 'spot' AND {_ACTIVE}"),
+        ),
+        Index(
+            "uq_positions_active_linear",
+            "symbol",
+            unique=True,
+            postgresql_where=text(f"category = 'linear' AND {_ACTIVE}"),
+        ),
+        Index("ix_positions_state_created_wall", "state", "created_wall"),
+    )
+
+    position_id: Mapped[str] = mapped_column(primary_key=True)
+    market_epoch: Mapped[str]
+    strategy: Mapped[str]
+    category: Mapped[str]
+    symbol: Mapped[str]
+    side: Mapped[str]
+    state: Mapped[str]
+    policy: Mapped[dict[str, Any]]
+    disaster_buffer_pct: Mapped[Decimal]
+    settings_version: Mapped[int]
+    planned_qty: Mapped[Decimal]
+    reference_price: Mapped[Decimal]
+    entry_qty: Mapped[Decimal | None]
+    entry_price: Mapped[Decimal | None]
+    qty: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    realised_pnl: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    exit_reason: Mapped[str | None]
+    guard_epoch: Mapped[int] = mapped_column(server_default=text("0"))
+    target_version: Mapped[int] = mapped_column(server_default=text("1"))
+    acknowledged_version: Mapped[int] = mapped_column(server_default=text("0"))
+    requested_by: Mapped[str]
+    reason: Mapped[str]
+    trace_id: Mapped[str]
+    reserved_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    created_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    opened_wall: Mapped[datetime | None]
+    closed_wall: Mapped[datetime | None]
+    unprotected_seconds: Mapped[float | None] = mapped_column(Double)
+    unwatched_seconds: Mapped[float | None] = mapped_column(Double)
+
+
+class PositionTarget(Base):
+    """A version of a position's exit policy. Insert-only; the newest is in force once the guard acknowledged it."""
+
+    __tablename__ = "position_targets"
+
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    policy: Mapped[dict[str, Any]]
+    set_by: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class PositionEvaluation(Base):
+    """A step of a guard worth keeping: start, ratchet, trigger, takeover. Insert-only; market times."""
+
+    __tablename__ = "position_evaluations"
+    __table_args__ = (Index("ix_position_evaluations_position_id", "position_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"))
+    guard_epoch: Mapped[int]
+    target_version: Mapped[int]
+    kind: Mapped[str]
+    market_at: Mapped[datetime]
+    price: Mapped[Decimal]
+    stop_price: Mapped[float] = mapped_column(Double)
+    state: Mapped[dict[str, Any]]
+    reason: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class GuardLease(Base):
+    """One attempt of a guard at a position: watched from ``watching_from`` to ``last_seen_at`` (wall).
+
+    ``lost_seconds`` is the part of that time in which it did not: no beat, or no prices.
+    """
+
+    __tablename__ = "guard_leases"
+
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"), primary_key=True)
+    guard_epoch: Mapped[int] = mapped_column(primary_key=True)
+    worker: Mapped[str]
+    watching_from: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    lost_seconds: Mapped[float] = mapped_column(Double, server_default=text("0"))
+
+
+class Order(Base):
+    """An order of ours, from its intent on. Wall times; the exchange's own times are in the executions."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index("ix_orders_position_id", "position_id"),
+        Index("ix_orders_state", "state"),
+        Index("ix_orders_created_at", "created_at"),
+    )
+
+    order_link_id: Mapped[str] = mapped_column(primary_key=True)
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"))
+    role: Mapped[str]
+    category: Mapped[str]
+    symbol: Mapped[str]
+    side: Mapped[str]
+    qty: Mapped[Decimal]
+    trigger_price: Mapped[Decimal | None]
+    trigger_rises: Mapped[bool | None]
+    reduce_only: Mapped[bool]
+    stop_loss: Mapped[Decimal | None]
+    state: Mapped[str]
+    exchange_order_id: Mapped[str | None]
+    exit_reason: Mapped[str | None]
+    fired_epoch: Mapped[int | None]
+    fired_target_version: Mapped[int | None]
+    error_code: Mapped[int | None]
+    error: Mapped[str | None]
+    cum_exec_qty: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    avg_price: Mapped[Decimal | None]
+    trace_id: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    sent_at: Mapped[datetime | None]
+    resting_at: Mapped[datetime | None]
+    final_at: Mapped[datetime | None]
+
+
+class OrderTransition(Base):
+    """A change of an order's state with the evidence for it. Insert-only."""
+
+    __tablename__ = "order_transitions"
+    __table_args__ = (Index("ix_order_transitions_order_link_id", "order_link_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    order_link_id: Mapped[str] = mapped_column(ForeignKey("orders.order_link_id"))
+    from_state: Mapped[str | None]
+    to_state: Mapped[str]
+    evidence: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    trace_id: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class OrderExecution(Base):
+    """A fill as the exchange told it, ours or not. Insert-only: the only source of P&L."""
+
+    __tablename__ = "order_executions"
+    __table_args__ = (
+        Index("ix_order_executions_order_link_id", "order_link_id"),
+        Index("ix_order_executions_symbol", "category", "symbol", "executed_at"),
+    )
+
+    exec_id: Mapped[str] = mapped_column(primary_key=True)
+    exchange_order_id: Mapped[str]
+    order_link_id: Mapped[str]
+    category: Mapped[str]
+    symbol: Mapped[str]
+    side: Mapped[str]
+    qty: Mapped[Decimal]
+    price: Mapped[Decimal]
+    value: Mapped[Decimal]
+    fee: Mapped[Decimal]
+    fee_coin: Mapped[str]
+    exec_type: Mapped[str]
+    stop_order_type: Mapped[str]
+    is_maker: Mapped[bool]
+    executed_at: Mapped[datetime]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    trace_id: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class ExecutionApplication(Base):
+    """That an execution was booked, once, to a position. Insert-only; an execution without one is foreign or waiting."""
+
+    __tablename__ = "execution_applications"
+    __table_args__ = (Index("ix_execution_applications_position_id", "position_id"),)
+
+    exec_id: Mapped[str] = mapped_column(ForeignKey("order_executions.exec_id"), primary_key=True)
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"))
+    unmatched_qty: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    applied_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class LotRow(Base):
+    """What an opening execution brought. ``fee`` and ``fee_left`` in quote coin."""
+
+    __tablename__ = "lots"
+    __table_args__ = (Index("ix_lots_position_id", "position_id"),)
+
+    exec_id: Mapped[str] = mapped_column(ForeignKey("order_executions.exec_id"), primary_key=True)
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"))
+    category: Mapped[str]
+    symbol: Mapped[str]
+    side: Mapped[str]
+    qty: Mapped[Decimal]
+    qty_left: Mapped[Decimal]
+    price: Mapped[Decimal]
+    fee: Mapped[Decimal]
+    fee_left: Mapped[Decimal]
+    opened_at: Mapped[datetime]
+
+
+class LotMatchRow(Base):
+    """A closing execution matched LIFO against a lot. Quote coin; ``net`` = gross - open_fee - close_fee. Insert-only."""
+
+    __tablename__ = "lot_matches"
+    __table_args__ = (Index("ix_lot_matches_position_id", "position_id"),)
+
+    open_exec_id: Mapped[str] = mapped_column(ForeignKey("lots.exec_id"), primary_key=True)
+    close_exec_id: Mapped[str] = mapped_column(ForeignKey("order_executions.exec_id"), primary_key=True)
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"))
+    qty: Mapped[Decimal]
+    gross: Mapped[Decimal]
+    open_fee: Mapped[Decimal]
+    close_fee: Mapped[Decimal]
+    net: Mapped[Decimal]
+    matched_at: Mapped[datetime]
+
+
+class Dust(Base):
+    """What a closed spot position left under the lot step, in base coin, at its cost. Insert-only."""
+
+    __tablename__ = "dust"
+
+    position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"), primary_key=True)
+    coin: Mapped[str]
+    qty: Mapped[Decimal]
+    cost: Mapped[Decimal]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class WalletAccount(Base):
+    """Equity of an account in USD as the exchange last told it."""
+
+    __tablename__ = "wallet_accounts"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    total_equity: Mapped[Decimal]
+    updated_at: Mapped[datetime]
+
+
+class WalletBalance(Base):
+    """A coin of an account as the exchange last told it. Never summed into a portfolio value."""
+
+    __tablename__ = "wallet_balances"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    coin: Mapped[str] = mapped_column(primary_key=True)
+    wallet_balance: Mapped[Decimal]
+    equity: Mapped[Decimal]
+    locked: Mapped[Decimal]
+    usd_value: Mapped[Decimal]
+    unrealised_pnl: Mapped[Decimal]
+    updated_at: Mapped[datetime]

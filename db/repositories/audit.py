@@ -1,0 +1,35 @@
+"""The audit trail: ``system_events``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import SystemEvent
+from observability.tracing import current_trace_id
+
+
+def record_event(
+    session: AsyncSession,
+    kind: str,
+    subject: str,
+    *,
+    who: str,
+    severity: str = "info",
+    market_at: datetime | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Append an event. ``subject`` is the id of what it is about; ``detail`` must be JSON (Decimals as strings)."""
+    session.add(
+        SystemEvent(
+            kind=kind,
+            subject=subject,
+            who=who,
+            severity=severity,
+            market_at=market_at,
+            detail=detail or {},
+            trace_id=current_trace_id(),
+        )
+    )

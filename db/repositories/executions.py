@@ -1,0 +1,253 @@
+"""Executions: recorded once by exec id, attributed to a position, booked into its lots in the order they happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import (
+    ExecutionApplication,
+    InstrumentRow,
+    LotMatchRow,
+    LotRow,
+    Order,
+    OrderExecution,
+    Position,
+)
+from db.repositories.audit import record_event
+from domain.ids import parse_order_link_id
+from domain.ledger import Applied, Fill, Lot, apply_fill
+from domain.market import Category, PositionSide, Side
+from observability.tracing import current_trace_id
+
+
+async def record_executions(session: AsyncSession, executions: Sequence[dict[str, Any]]) -> set[str]:
+    """Insert executions not yet known (by ``exec_id``). Returns the ids that are new."""
+    if not executions:
+        return set()
+    rows = [{**execution, "trace_id": current_trace_id()} for execution in executions]
+    statement = (
+        insert(OrderExecution)
+        .values(rows)
+        .on_conflict_do_nothing(index_elements=["exec_id"])
+        .returning(OrderExecution.exec_id)
+    )
+    return set((await session.execute(statement)).scalars())
+
+
+async def attribute(session: AsyncSession, execution: OrderExecution) -> str | None:
+    """The position an execution belongs to, or None when it is not ours.
+
+    By its orderLinkId; an exchange-made closing order on linear (a stop loss attached to our entry, a liquidation) has
+    none and belongs to the one position of the symbol that was open then.
+    """
+    identity = parse_order_link_id(execution.order_link_id)
+    if identity is not None:
+        return await session.scalar(select(Order.position_id).where(Order.order_link_id == execution.order_link_id))
+    if execution.category != Category.LINEAR or execution.order_link_id:
+        return None
+    side = PositionSide.LONG if execution.side == Side.SELL else PositionSide.SHORT
+    return await session.scalar(
+        select(Position.position_id)
+        .where(
+            Position.category == execution.category,
+            Position.symbol == execution.symbol,
+            Position.side == side,
+            Position.opened_at <= execution.executed_at,
+            (Position.closed_at.is_(None)) | (Position.closed_at >= execution.executed_at),
+        )
+        .order_by(Position.opened_at.desc())
+        .limit(1)
+    )
+
+
+async def newest_execution_time(session: AsyncSession, category: Category) -> datetime | None:
+    """Market time of the newest execution recorded: where a catch-up starts from (less an overlap)."""
+    return await session.scalar(select(func.max(OrderExecution.executed_at)).where(OrderExecution.category == category))
+
+
+async def unattributed(session: AsyncSession, since: datetime) -> Sequence[OrderExecution]:
+    """Executions since ``since`` that are booked to no position yet."""
+    rows = await session.scalars(
+        select(OrderExecution)
+        .outerjoin(ExecutionApplication, ExecutionApplication.exec_id == OrderExecution.exec_id)
+        .where(ExecutionApplication.exec_id.is_(None), OrderExecution.executed_at >= since - timedelta(minutes=5))
+        .order_by(OrderExecution.executed_at, OrderExecution.exec_id)
+    )
+    return rows.all()
+
+
+async def executed_qty(session: AsyncSession, order_link_id: str) -> Decimal:
+    """Quantity of the recorded executions of an order, base coin."""
+    total = await session.scalar(
+        select(func.coalesce(func.sum(OrderExecution.qty), 0)).where(OrderExecution.order_link_id == order_link_id)
+    )
+    return Decimal(total or 0)
+
+
+async def apply_executions(session: AsyncSession, position_id: str) -> int:
+    """Book every execution of the position not yet booked, in the order they happened. Returns how many were.
+
+    The position's row is locked: two processes that learn of fills at once book them one after the other. An exit
+    known before its entry waits: it is not booked until there was a lot to match. Updates the position's quantity,
+    entry and realised P&L. Raises LookupError.
+    """
+    position = await session.get(Position, position_id, with_for_update=True, populate_existing=True)
+    if position is None:
+        raise LookupError(f"no position {position_id}")
+    pending = await _pending(session, position)
+    if not pending:
+        return 0
+    side = PositionSide(position.side)
+    rows = {row.exec_id: row for row in await session.scalars(select(LotRow).where(LotRow.position_id == position_id))}
+    booked = 0
+    for execution, instrument in pending:
+        fill = _fill(execution, instrument)
+        if fill.side is not side.entry_side and not rows:
+            continue
+        applied = apply_fill(_book(rows.values()), fill, side)
+        if applied.new_lot is not None:
+            rows[fill.exec_id] = _lot_row(applied.new_lot, position_id)
+            session.add(rows[fill.exec_id])
+        _carry_over(rows, applied.book)
+        await session.flush()  # a match refers to its lot by foreign key
+        _book_matches(session, position, applied, execution)
+        booked += 1
+    await session.flush()
+    _summarise(position, rows.values())
+    return booked
+
+
+def _book_matches(session: AsyncSession, position: Position, applied: Applied, execution: OrderExecution) -> None:
+    for match in applied.matches:
+        position.realised_pnl += match.net
+        session.add(
+            LotMatchRow(
+                open_exec_id=match.open_exec_id,
+                close_exec_id=match.close_exec_id,
+                position_id=position.position_id,
+                qty=match.qty,
+                gross=match.gross,
+                open_fee=match.open_fee,
+                close_fee=match.close_fee,
+                net=match.net,
+                matched_at=match.closed_at,
+            )
+        )
+    session.add(
+        ExecutionApplication(
+            exec_id=execution.exec_id, position_id=position.position_id, unmatched_qty=applied.unmatched
+        )
+    )
+    if applied.unmatched > 0:
+        record_event(
+            session,
+            "oversold",
+            position.position_id,
+            who="ledger",
+            severity="page",
+            market_at=execution.executed_at,
+            detail={"exec_id": execution.exec_id, "unmatched_qty": str(applied.unmatched)},
+        )
+
+
+def _carry_over(rows: dict[str, LotRow], book: Sequence[Lot]) -> None:
+    """What each lot still holds, from the book; a lot the book no longer has is used up."""
+    left = {lot.exec_id: lot for lot in book}
+    for exec_id, row in rows.items():
+        lot = left.get(exec_id)
+        row.qty_left = lot.qty_left if lot else Decimal(0)
+        row.fee_left = lot.fee_left if lot else Decimal(0)
+
+
+def _book(rows: Iterable[LotRow]) -> list[Lot]:
+    """Open lots, oldest first."""
+    open_rows = sorted((row for row in rows if row.qty_left > 0), key=lambda row: (row.opened_at, row.exec_id))
+    return [
+        Lot(
+            exec_id=row.exec_id,
+            category=Category(row.category),
+            symbol=row.symbol,
+            side=PositionSide(row.side),
+            qty=row.qty,
+            qty_left=row.qty_left,
+            price=row.price,
+            fee=row.fee,
+            fee_left=row.fee_left,
+            opened_at=row.opened_at,
+        )
+        for row in open_rows
+    ]
+
+
+def _lot_row(lot: Lot, position_id: str) -> LotRow:
+    return LotRow(
+        exec_id=lot.exec_id,
+        position_id=position_id,
+        category=lot.category,
+        symbol=lot.symbol,
+        side=lot.side,
+        qty=lot.qty,
+        qty_left=lot.qty_left,
+        price=lot.price,
+        fee=lot.fee,
+        fee_left=lot.fee_left,
+        opened_at=lot.opened_at,
+    )
+
+
+async def _pending(session: AsyncSession, position: Position) -> list[tuple[OrderExecution, InstrumentRow]]:
+    """Executions of the position's orders, or attributed to it by its symbol, that no row books yet."""
+    rows = await session.execute(
+        select(OrderExecution, InstrumentRow)
+        .join(
+            InstrumentRow,
+            (InstrumentRow.category == OrderExecution.category) & (InstrumentRow.symbol == OrderExecution.symbol),
+        )
+        .outerjoin(ExecutionApplication, ExecutionApplication.exec_id == OrderExecution.exec_id)
+        .outerjoin(Order, Order.order_link_id == OrderExecution.order_link_id)
+        .where(
+            ExecutionApplication.exec_id.is_(None),
+            OrderExecution.category == position.category,
+            OrderExecution.symbol == position.symbol,
+            (Order.position_id == position.position_id) | (Order.order_link_id.is_(None)),
+        )
+        .order_by(OrderExecution.executed_at, OrderExecution.exec_id)
+    )
+    mine = []
+    for execution, instrument in rows:
+        if await attribute(session, execution) == position.position_id:
+            mine.append((execution, instrument))
+    return mine
+
+
+def _fill(execution: OrderExecution, instrument: InstrumentRow) -> Fill:
+    return Fill(
+        exec_id=execution.exec_id,
+        category=Category(execution.category),
+        symbol=execution.symbol,
+        side=Side(execution.side),
+        qty=execution.qty,
+        price=execution.price,
+        fee=execution.fee,
+        fee_coin=execution.fee_coin,
+        base_coin=instrument.base_coin,
+        quote_coin=instrument.quote_coin,
+        executed_at=execution.executed_at,
+    )
+
+
+def _summarise(position: Position, rows: Iterable[LotRow]) -> None:
+    """The position's own figures, derived from its lots: what is left, what was entered and at which average."""
+    lots = list(rows)
+    position.qty = sum((row.qty_left for row in lots), Decimal(0))
+    entered = sum((row.qty for row in lots), Decimal(0))
+    if entered > 0:
+        position.entry_qty = entered
+        position.entry_price = sum((row.qty * row.price for row in lots), Decimal(0)) / entered

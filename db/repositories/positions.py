@@ -1,0 +1,125 @@
+"""Positions: reservation, steps of their life, and versioned targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import Position, PositionTarget
+from domain.market import Category
+from domain.position import ACTIVE_STATES, PositionState, advance
+
+TARGETS_CHANNEL = "position_targets"
+"""NOTIFY channel: the payload is the id of the position whose targets moved."""
+
+
+class PositionExists(Exception):
+    """The symbol is held: another active position has the place this one wants. ``holder`` is its id if known."""
+
+    def __init__(self, holder: str | None) -> None:
+        super().__init__(f"position {holder} holds the symbol" if holder else "another position holds the symbol")
+        self.holder = holder
+
+
+class TargetsMoved(Exception):
+    """The targets were changed since the version the caller saw."""
+
+    def __init__(self, seen: int, current: int) -> None:
+        super().__init__(f"targets are at version {current}, not {seen}: read them again")
+        self.current = current
+
+
+async def find_position(session: AsyncSession, position_id: str) -> Position | None:
+    return await session.get(Position, position_id, populate_existing=True)
+
+
+async def lock_position(session: AsyncSession, position_id: str) -> Position:
+    """The position's row, locked to the end of the transaction. Raises LookupError."""
+    row = await session.get(Position, position_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise LookupError(f"no position {position_id}")
+    return row
+
+
+async def reserve(session: AsyncSession, policy: dict[str, Any], **fields: Any) -> Position:
+    """Take the symbol's place for a new position and write its first targets. Raises PositionExists.
+
+    The partial unique indexes decide, so two reservations at once can't both succeed.
+    """
+    position = Position(state=PositionState.RESERVED, policy=policy, **fields)
+    try:
+        async with session.begin_nested():
+            session.add(position)
+            await session.flush()
+    except IntegrityError as error:
+        if "uq_positions_active" not in str(error.orig):
+            raise
+        raise PositionExists(await _holder(session, fields)) from error
+    session.add(
+        PositionTarget(
+            position_id=position.position_id,
+            version=1,
+            policy=policy,
+            set_by=fields["requested_by"],
+            reason=fields["reason"],
+        )
+    )
+    return position
+
+
+async def _holder(session: AsyncSession, fields: dict[str, Any]) -> str | None:
+    wanted = [
+        Position.category == fields["category"],
+        Position.symbol == fields["symbol"],
+        Position.state.in_(ACTIVE_STATES),
+    ]
+    if fields["category"] == Category.SPOT:
+        wanted.append(Position.strategy == fields["strategy"])
+    return await session.scalar(select(Position.position_id).where(*wanted))
+
+
+def step(position: Position, new: PositionState) -> None:
+    """Move a locked position. Raises IllegalPositionStep."""
+    position.state = advance(PositionState(position.state), new)
+
+
+async def write_targets(
+    session: AsyncSession, position_id: str, policy: dict[str, Any], expected_version: int, who: str, reason: str
+) -> int:
+    """Write version n+1 of the targets and notify the guard at commit. Raises TargetsMoved."""
+    position = await lock_position(session, position_id)
+    if position.target_version != expected_version:
+        raise TargetsMoved(expected_version, position.target_version)
+    position.target_version += 1
+    session.add(
+        PositionTarget(
+            position_id=position_id, version=position.target_version, policy=policy, set_by=who, reason=reason
+        )
+    )
+    await session.execute(select(func.pg_notify(TARGETS_CHANNEL, position_id)))
+    return position.target_version
+
+
+async def targets_of(session: AsyncSession, position_id: str, version: int) -> PositionTarget:
+    """One version of a position's targets. Raises LookupError."""
+    row = await session.get(PositionTarget, (position_id, version))
+    if row is None:
+        raise LookupError(f"position {position_id} has no targets version {version}")
+    return row
+
+
+async def raise_epoch(session: AsyncSession, position: Position) -> int:
+    """Raise a locked position's guard epoch: whoever watched it before can't fire any more."""
+    position.guard_epoch += 1
+    return position.guard_epoch
+
+
+async def active_positions(session: AsyncSession) -> Sequence[Position]:
+    rows = await session.scalars(
+        select(Position).where(Position.state.in_(ACTIVE_STATES)).order_by(Position.created_wall)
+    )
+    return rows.all()

@@ -1,0 +1,30 @@
+"""How the streams of this installation stand, as their readers last said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import StreamStatus
+
+
+async def write_stream_status(
+    session: AsyncSession, process: str, rows: Sequence[dict[str, Any]], at: datetime
+) -> None:
+    """Replace what ``process`` said of its streams: rows of name, connected, last_message_at, reconnects."""
+    names = [row["name"] for row in rows]
+    await session.execute(delete(StreamStatus).where(StreamStatus.process == process, StreamStatus.name.not_in(names)))
+    if not rows:
+        return
+    statement = insert(StreamStatus).values([{**row, "process": process, "updated_at": at} for row in rows])
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name", "process"],
+            set_={key: statement.excluded[key] for key in ("connected", "last_message_at", "reconnects", "updated_at")},
+        )
+    )

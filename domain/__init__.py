@@ -1,0 +1,1 @@
+"""Pure core: values, decisions and arithmetic. Imports nothing that touches the world."""

@@ -1,0 +1,194 @@
+"""The exit kernel: one pure step over a row of float64, compiled. Live guards and the backtest both run this code.
+
+A row holds one guard: its state and its policy as price levels. Prices in a row are *signed*: multiplied by +1 for a
+long position and -1 for a short one, so that profit is up for both and one piece of code serves either side. Times are
+milliseconds since 1970 UTC. A missing target is +inf (never reached); a missing trailing distance is +inf too (its stop
+is at -inf).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.jit import compiled
+
+Row = NDArray[np.float64]
+"""Shape (WIDTH,), or (n, WIDTH) where rows are meant."""
+
+# State.
+ACTIVE: Final = 0
+"""1.0 while the guard watches; 0.0 when it fired or the row is free."""
+SIGN: Final = 1
+BEST: Final = 2
+STOP: Final = 3
+LEVEL: Final = 4
+"""Which level made the stop: one of the codes STOP_LOSS to TRAILING_TAKE_PROFIT."""
+BREAK_EVEN_ARMED: Final = 5
+TRAILING_ARMED: Final = 6
+AS_OF: Final = 7
+# Policy.
+TARGET: Final = 8
+DEADLINE: Final = 9
+ENTRY: Final = 10
+BASE_STOP: Final = 11
+BREAK_EVEN_AT: Final = 12
+TRAILING_STOP_DISTANCE: Final = 13
+"""Fraction of the best price."""
+TRAILING_AT: Final = 14
+TRAILING_DISTANCE: Final = 15
+"""Fraction of the best price."""
+WIDTH: Final = 16
+
+# Reason codes. The first four are also the ranks of the levels a stop can come from: of two equal levels the higher is
+# named.
+NONE: Final = 0
+STOP_LOSS: Final = 1
+BREAK_EVEN: Final = 2
+TRAILING_STOP: Final = 3
+TRAILING_TAKE_PROFIT: Final = 4
+TAKE_PROFIT: Final = 5
+MAX_HOLD: Final = 6
+
+# A trailing level is a product of two binary fractions and may miss the decimal price it means by a few ulp. A price
+# this close (relative) is at the stop. It is far below any tick size and far above the rounding error.
+AT_STOP: Final = 1e-12
+
+
+@compiled
+def raise_stop(row: Row) -> None:
+    """Arm what the best price has reached and take the highest of the levels it makes. Never lowers the stop."""
+    best = row[BEST]
+    stop = row[BASE_STOP]
+    level = STOP_LOSS
+    if best >= row[BREAK_EVEN_AT]:
+        row[BREAK_EVEN_ARMED] = 1.0
+        if row[ENTRY] >= stop:
+            stop = row[ENTRY]
+            level = BREAK_EVEN
+    trailing = best - row[TRAILING_STOP_DISTANCE] * abs(best)
+    if trailing >= stop:
+        stop = trailing
+        level = TRAILING_STOP
+    if best >= row[TRAILING_AT]:
+        row[TRAILING_ARMED] = 1.0
+        trailing = best - row[TRAILING_DISTANCE] * abs(best)
+        if trailing >= stop:
+            stop = trailing
+            level = TRAILING_TAKE_PROFIT
+    if stop > row[STOP] or (stop == row[STOP] and level > row[LEVEL]):
+        row[STOP] = stop
+        row[LEVEL] = level
+
+
+@compiled
+def step(row: Row, price: float, time_ms: float) -> int:
+    """One trade at ``price``: ratchet the row, and the reason code if the position is to be left (else NONE).
+
+    A row that fires becomes inactive: it fires once. A trade older than the row's ``AS_OF`` changes nothing: it was
+    seen before, or the position did not exist yet, and judging an old price by a newer stop would invent an exit.
+    """
+    if row[ACTIVE] == 0.0 or time_ms < row[AS_OF]:
+        return NONE
+    row[AS_OF] = time_ms
+    signed = price * row[SIGN]
+    if signed > row[BEST]:
+        row[BEST] = signed
+        raise_stop(row)
+    reason = NONE
+    stop = row[STOP]
+    if signed <= stop + AT_STOP * abs(stop):
+        reason = int(row[LEVEL])
+    elif signed >= row[TARGET]:
+        reason = TAKE_PROFIT
+    elif time_ms >= row[DEADLINE]:
+        reason = MAX_HOLD
+    if reason != NONE:
+        row[ACTIVE] = 0.0
+    return reason
+
+
+@compiled
+def step_rows(
+    rows: Row,
+    count: int,
+    price: float,
+    time_ms: float,
+    fired: NDArray[np.int64],
+    reasons: NDArray[np.int64],
+    ratcheted: NDArray[np.int64],
+) -> tuple[int, int]:
+    """``step`` for the first ``count`` rows. Gives how many fired and how many ratcheted (stop moved or a level armed).
+
+    Their indexes are written to the front of ``fired`` (with ``reasons``) and ``ratcheted``, each at least ``count``
+    long.
+    """
+    fired_count = 0
+    ratcheted_count = 0
+    for index in range(count):
+        row = rows[index]
+        stop = row[STOP]
+        armed = row[BREAK_EVEN_ARMED] + row[TRAILING_ARMED]
+        reason = step(row, price, time_ms)
+        if reason != NONE:
+            fired[fired_count] = index
+            reasons[fired_count] = reason
+            fired_count += 1
+        if row[STOP] != stop or row[BREAK_EVEN_ARMED] + row[TRAILING_ARMED] != armed:
+            ratcheted[ratcheted_count] = index
+            ratcheted_count += 1
+    return fired_count, ratcheted_count
+
+
+@compiled
+def walk_bar(
+    row: Row, open_: float, high: float, low: float, close: float, start_ms: float, end_ms: float
+) -> tuple[int, float]:
+    """One bar, the adverse extreme first: (reason code, exit price), the price being nan with NONE.
+
+    Open beyond a level: exit at the open. A level inside the bar: exit at that level. The deadline inside the bar: exit
+    at the close. Of a bar that began before ``AS_OF`` only a new best price and the close are surely new, so only they
+    count.
+    """
+    if row[ACTIVE] == 0.0 or end_ms <= row[AS_OF]:
+        return NONE, np.nan
+    sign = row[SIGN]
+    adverse, favourable = (low, high) if sign > 0 else (high, low)
+    if start_ms >= row[AS_OF]:
+        reason = step(row, open_, start_ms)
+        if reason != NONE:
+            return reason, open_
+        reason = step(row, adverse, start_ms)
+        if reason != NONE:
+            return reason, sign * row[STOP]
+    if favourable * sign > row[BEST]:
+        reason = step(row, favourable, row[AS_OF])
+        if reason != NONE:
+            return reason, (sign * row[TARGET] if reason == TAKE_PROFIT else favourable)
+    reason = step(row, close, end_ms)
+    if reason == NONE:
+        return NONE, np.nan
+    return reason, (sign * row[STOP] if reason <= TRAILING_TAKE_PROFIT else close)
+
+
+@compiled
+def walk_bars(
+    row: Row,
+    opens: NDArray[np.float64],
+    highs: NDArray[np.float64],
+    lows: NDArray[np.float64],
+    closes: NDArray[np.float64],
+    starts_ms: NDArray[np.int64],
+    bar_ms: int,
+) -> tuple[int, int, float]:
+    """Bars in a row, oldest first: (index of the bar of the exit, reason code, exit price), or (-1, NONE, nan)."""
+    for index in range(len(opens)):
+        start_ms = float(starts_ms[index])
+        reason, price = walk_bar(
+            row, opens[index], highs[index], lows[index], closes[index], start_ms, start_ms + bar_ms
+        )
+        if reason != NONE:
+            return index, reason, price
+    return -1, NONE, np.nan

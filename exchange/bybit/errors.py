@@ -1,0 +1,84 @@
+"""Every way a call can fail, sorted into the protocol's outcomes. One table, conservative: in doubt, unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import requests
+from pybit.exceptions import FailedRequestError, InvalidRequestError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from exchange.protocol import DuplicateOrder, ExchangeError, OutcomeUnknown, Refused, RetryLater
+
+DUPLICATE_CODES = frozenset({110072, 170141})
+
+# The request was turned away before it was looked at: clock window, rate limits, a service that is restarting, an order
+# that is being worked on right now.
+RETRY_CODES = frozenset({10002, 10006, 10018, 10019, 10429, 110079, 170005, 170222})
+
+# The exchange itself doesn't know, or its inner call timed out after it may have gone through.
+UNKNOWN_CODES = frozenset({10000, 10016, 170001, 170007, 170032, 170146, 170147})
+
+# HTTP statuses without an answer of the exchange behind them. What is not listed is unknown.
+REFUSED_STATUSES = frozenset({400, 401, 404, 405, 413, 414, 422})
+RETRY_STATUSES = frozenset({403, 429})  # 403 is Bybit's limit per IP address
+
+LEVERAGE_UNCHANGED = 110043
+UNKNOWN_ORDER_CODES = frozenset({110001, 170213})
+
+
+def sort_code(code: int, message: str) -> ExchangeError:
+    """The error of an answer with a ``retCode`` other than 0."""
+    text = f"{message} (retCode {code})"
+    if code in DUPLICATE_CODES:
+        return DuplicateOrder(text, code)
+    if code in RETRY_CODES:
+        return RetryLater(text, code)
+    if code in UNKNOWN_CODES:
+        return OutcomeUnknown(text, code)
+    return Refused(text, code)
+
+
+def sort_failure(failure: Exception) -> ExchangeError:
+    """The error of an exception that pybit or requests raised. Never raises."""
+    if isinstance(failure, InvalidRequestError):
+        if not isinstance(failure.status_code, int):
+            return OutcomeUnknown(f"unreadable retCode {failure.status_code!r}")
+        return sort_code(failure.status_code, failure.message)
+    if isinstance(failure, FailedRequestError):
+        # resp_headers are None when pybit made the error itself (unreadable JSON is its local "409").
+        if failure.resp_headers is not None and failure.status_code in RETRY_STATUSES:
+            return RetryLater(f"HTTP {failure.status_code}: {failure.message}")
+        if failure.resp_headers is not None and failure.status_code in REFUSED_STATUSES:
+            return Refused(f"HTTP {failure.status_code}: {failure.message}")
+        return OutcomeUnknown(f"HTTP {failure.status_code}: {failure.message}")
+    if _never_connected(failure):
+        return RetryLater(f"no connection: {_innermost(failure)}")
+    return OutcomeUnknown(f"{type(failure).__name__}: {failure}")
+
+
+def _never_connected(failure: Exception) -> bool:
+    """Whether the connection was not even made, so that nothing of the request can have left."""
+    if isinstance(failure, requests.exceptions.ConnectTimeout):
+        return True
+    if not isinstance(failure, requests.exceptions.ConnectionError):
+        return False
+    return any(isinstance(cause, (NewConnectionError, ConnectTimeoutError)) for cause in _causes(failure))
+
+
+def _causes(failure: BaseException) -> Iterator[BaseException]:
+    """``failure`` and what it wraps: requests puts urllib3's error in args, urllib3 the real one in ``reason``."""
+    seen: set[int] = set()
+    waiting: list[BaseException] = [failure]
+    while waiting:
+        cause = waiting.pop()
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        inner = [*cause.args, getattr(cause, "reason", None)]
+        waiting.extend(item for item in inner if isinstance(item, BaseException))
+
+
+def _innermost(failure: BaseException) -> BaseException:
+    return list(_causes(failure))[-1]

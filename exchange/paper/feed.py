@@ -1,0 +1,83 @@
+"""What the paper exchange needs of a market: instruments, history, and the trades of a stretch of market time.
+
+A feed is deterministic: the same feed asked twice for the same stretch gives the same ticks, whatever happened between.
+That is what lets a restarted exchange go on in the middle of a bar, and candles be the sum of the ticks that made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from domain.market import Category, Instrument, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One public trade of the market. ``at`` is market time; ``sequence`` is unique and rising per (category, symbol)."""
+
+    category: Category
+    symbol: str
+    at: datetime
+    price: Decimal
+    qty: Decimal
+    side: Side
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One candle, named by its open time. ``confirmed`` is False while it is still forming."""
+
+    open_time: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    turnover: Decimal
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidity:
+    """The book around the price: half spread, and quantity resting per basis point away from it on each side."""
+
+    half_spread_bps: float
+    qty_per_bp: float
+
+
+class Feed(Protocol):
+    """A market. All times are market time, aware UTC.
+
+    ``epoch`` names this market: same kind, files, seed and start give the same epoch, anything else another.
+    ``start`` is where a fresh exchange begins; history before it is there at once. ``end`` is where the data stops
+    (None: never).
+    """
+
+    epoch: str
+    start: datetime
+    end: datetime | None
+
+    def instruments(self) -> list[Instrument]: ...
+
+    def ticks(self, after: datetime, until: datetime) -> Iterator[Tick]:
+        """Trades with ``after < at <= until`` of every symbol, in order of (at, category, symbol, sequence)."""
+        ...
+
+    def recent_ticks(self, category: Category, symbol: str, now: datetime, limit: int) -> list[Tick]:
+        """The last ``limit`` trades at or before ``now``, oldest first."""
+        ...
+
+    def bars(
+        self, category: Category, symbol: str, timeframe: str, start: datetime, end: datetime, now: datetime
+    ) -> list[Bar]:
+        """Bars with open time in [start, end] as known at ``now``, oldest first; the last may be unconfirmed."""
+        ...
+
+    def last_price(self, category: Category, symbol: str, now: datetime) -> Decimal: ...
+
+    def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity: ...

@@ -1,0 +1,52 @@
+"""Which market the options ask for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from exchange.paper.feed import Feed
+from exchange.paper.feeds.manual import ManualFeed
+from exchange.paper.feeds.replay import replay_feed
+from exchange.paper.instruments import split_symbol, typical_price
+from exchange.paper.options import PaperOptions
+
+DEFAULT_START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def build_feed(options: PaperOptions) -> Feed:
+    """The market of ``options``: replay, manual or synthetic.
+
+    Synthetic and manual markets begin at 2025-01-01T00:00Z unless ``start`` says otherwise, so that the same options
+    are the same market on any day. A manual market's symbols may carry their opening price (``BTCUSDT=60000``).
+    Raises ValueError (CandleFileRefused and ReplayRefused among it) with a sentence for the operator.
+    """
+    start = (options.start or DEFAULT_START).astimezone(UTC)
+    if options.replay and options.manual:
+        raise ValueError("replay and manual exclude each other: give one")
+    if options.replay:
+        return replay_feed(options.replay, seed=options.seed, start=options.start)
+    if not options.symbols:
+        raise ValueError("symbols: at least one is needed")
+    opening = dict(_opening(text) for text in options.symbols)
+    if options.manual:
+        return ManualFeed(options.data_dir / "manual.db", opening, start)
+    raise NotImplementedError
+
+
+def _opening(text: str) -> tuple[str, Decimal]:
+    """``BTCUSDT=60000`` or, for a well-known symbol, ``BTCUSDT``."""
+    symbol, equals, price = text.partition("=")
+    split_symbol(symbol)
+    if not equals:
+        known = typical_price(symbol)
+        if known is None:
+            raise ValueError(f"symbols: {symbol} is not well known, give its opening price as {symbol}=PRICE")
+        return symbol, known
+    try:
+        value = Decimal(price)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not (value.is_finite() and value > 0):
+        raise ValueError(f"symbols: the opening price of {symbol} is not a number above 0: {price!r}")
+    return symbol, value

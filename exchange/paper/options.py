@@ -1,0 +1,36 @@
+"""What a paper exchange is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from exchange.paper.auth import ApiKey
+
+
+@dataclass(frozen=True)
+class PaperOptions:
+    """Options of one paper exchange, as its command line gives them.
+
+    ``port`` 0 takes any free one. ``speed`` is market seconds per wall second. ``replay`` are OHLCV files, each one
+    symbol's bars (``spot:`` or ``linear:`` before the path limits it to a category); ``manual`` asks for the feed whose
+    ticks come by ``POST /paper/ticks``; neither means the synthetic market. ``start`` is where market time begins.
+    ``deposit`` is credited once, when ``data_dir`` is first used. No ``key``: one is made and told at the start.
+    ``read_only_key`` may ask but not trade.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8100
+    speed: float = 1.0
+    seed: int = 1
+    replay: tuple[str, ...] = ()
+    manual: bool = False
+    start: datetime | None = None
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "LINKUSDT")
+    deposit: dict[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(100_000)})
+    key: str | None = None
+    secret: str | None = None
+    read_only_key: ApiKey | None = None

@@ -1,0 +1,301 @@
+"""The public sockets ``/v5/public/spot`` and ``/v5/public/linear``: trades, tickers, top of book and candles.
+
+``PublicHub.publish`` tells a stretch of the market: all trades first, then tickers, books and candles. A message is
+encoded once per topic however many listen. It never waits: each socket has its own queue, and one too slow is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import orjson
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from domain.market import Category
+from exchange.paper.feed import Feed, Tick
+from exchange.paper.forming_candle import FormingCandle
+from exchange.paper.quotes import INTERVALS, QuoteBoard, Row, trade_id
+from exchange.paper.wire import number, to_millis
+
+if TYPE_CHECKING:
+    from exchange.paper.clock import MarketClockKeeper
+    from exchange.paper.venue import Venue
+
+# pybit loses a subscription whose acknowledgement is faster than it notes the callback
+ACK_DELAY_SECONDS = 0.02
+_MOST_WAITING = 20_000
+_MOST_TRADES = 1024
+
+Name = tuple[Category, str]
+Topic = tuple[Category, str]  # a category and the topic as the client wrote it
+
+
+def public_sockets(venue: Venue) -> list[WebSocketRoute]:
+    """The public socket routes of ``venue``."""
+
+    def endpoint(category: Category) -> Any:
+        async def serve(websocket: WebSocket) -> None:
+            await venue.hub.serve(websocket, category)
+
+        return serve
+
+    return [WebSocketRoute(f"/v5/public/{category}", endpoint(category)) for category in Category]
+
+
+class PublicHub:
+    """Everything told on the public sockets of one market; ``position`` is the market instant told so far."""
+
+    def __init__(self, feed: Feed, clock: MarketClockKeeper) -> None:
+        self.board = QuoteBoard(feed)
+        self.position = clock.now()
+        self._feed = feed
+        self._listeners: dict[Topic, set[_PublicSocket]] = {}
+        self._sockets: set[_PublicSocket] = set()
+        self._candles: dict[Topic, FormingCandle] = {}
+        self._told_tickers: dict[Topic, Row] = {}
+        self._waiting: list[tuple[datetime, asyncio.Future[int]]] = []
+
+    def publish(self, ticks: Sequence[Tick], now: datetime) -> None:
+        """Tell the trades up to ``now`` and what they changed. Call it without trades too: candles close anyway."""
+        begun_ns = time.time_ns()
+        self.position = now
+        by_name: defaultdict[Name, list[Tick]] = defaultdict(list)
+        for tick in ticks:
+            by_name[tick.category, tick.symbol].append(tick)
+        for name, trades in by_name.items():
+            self._tell_trades(name, trades)
+        for name in by_name:
+            self._tell_ticker(name)
+            self._tell_book(name)
+        for topic, candle in self._candles.items():
+            self._tell_candle(topic, candle, by_name.get(candle.name, ()))
+        self._resolve(begun_ns)
+
+    async def published(self, instant: datetime) -> int:
+        """Wait until the market is told up to ``instant``; the wall time (ns) at which that publication began."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((instant, future))
+        return await future
+
+    async def serve(self, websocket: WebSocket, category: Category) -> None:
+        """Serve one socket until it ends."""
+        await websocket.accept()
+        socket = _PublicSocket(websocket, category, self)
+        self._sockets.add(socket)
+        try:
+            await socket.run()
+        finally:
+            self._sockets.discard(socket)
+            for topic in list(self._listeners):
+                self._leave(topic, socket)
+
+    def unknown(self, category: Category, topics: Iterable[str]) -> list[str]:
+        """Those of ``topics`` that this market does not have."""
+        return [topic for topic in topics if not self._known(category, topic)]
+
+    def join(self, category: Category, names: Iterable[str], socket: _PublicSocket) -> None:
+        """Subscribe a socket from here on; it is told at once what the topics' later messages build on."""
+        for text in names:
+            topic = category, text
+            listeners = self._listeners.setdefault(topic, set())
+            if socket in listeners:
+                continue
+            listeners.add(socket)
+            kind, _, rest = text.partition(".")
+            symbol = rest.rpartition(".")[2]
+            if kind == "kline" and topic not in self._candles:
+                timeframe = INTERVALS[rest.partition(".")[0]]
+                self._candles[topic] = FormingCandle(self._feed, (category, symbol), timeframe, self.position)
+            elif kind == "tickers":
+                row = self._told_tickers.get(topic) or self.board.ticker(category, symbol, self.position)
+                self._told_tickers[topic] = row
+                socket.send(self._message(text, "snapshot", row, cs=to_millis(self.position)))
+            elif kind == "orderbook":
+                socket.send(self._book_message(category, symbol))
+
+    def leave(self, category: Category, names: Iterable[str], socket: _PublicSocket) -> None:
+        """Unsubscribe a socket from topics."""
+        for text in names:
+            self._leave((category, text), socket)
+
+    def _leave(self, topic: Topic, socket: _PublicSocket) -> None:
+        listeners = self._listeners.get(topic)
+        if listeners is None:
+            return
+        listeners.discard(socket)
+        if not listeners:  # what is kept for a topic's next message goes with its last listener
+            del self._listeners[topic]
+            self._candles.pop(topic, None)
+            self._told_tickers.pop(topic, None)
+
+    def _known(self, category: Category, topic: str) -> bool:
+        match topic.split("."):
+            case ["tickers" | "publicTrade", symbol]:
+                pass
+            case ["kline", interval, symbol] if interval in INTERVALS:
+                pass
+            case ["orderbook", "1", symbol]:
+                pass
+            case _:
+                return False
+        return (category, symbol) in self.board.instruments
+
+    def _tell(self, topic: Topic, message: str) -> None:
+        for socket in self._listeners.get(topic, ()):
+            socket.send(message)
+
+    def _tell_trades(self, name: Name, trades: Sequence[Tick]) -> None:
+        topic = name[0], f"publicTrade.{name[1]}"
+        if topic not in self._listeners:
+            return
+        for begin in range(0, len(trades), _MOST_TRADES):
+            rows = [_trade(tick) for tick in trades[begin : begin + _MOST_TRADES]]
+            self._tell(topic, self._message(topic[1], "snapshot", rows))
+
+    def _tell_ticker(self, name: Name) -> None:
+        category, symbol = name
+        topic = category, f"tickers.{symbol}"
+        if topic not in self._listeners:
+            return
+        row, told = self.board.ticker(category, symbol, self.position), self._told_tickers.get(topic)
+        self._told_tickers[topic] = row
+        sequence = to_millis(self.position)
+        if category is Category.SPOT or told is None:
+            self._tell(topic, self._message(topic[1], "snapshot", row, cs=sequence))
+            return
+        changed = {key: value for key, value in row.items() if told.get(key) != value}
+        if changed:
+            self._tell(topic, self._message(topic[1], "delta", {"symbol": symbol, **changed}, cs=sequence))
+
+    def _tell_book(self, name: Name) -> None:
+        topic = name[0], f"orderbook.1.{name[1]}"
+        if topic in self._listeners:
+            self._tell(topic, self._book_message(*name))
+
+    def _book_message(self, category: Category, symbol: str) -> str:
+        bids, asks = self.board.book(category, symbol, self.position, 1)
+        sequence = to_millis(self.position)
+        data = {"s": symbol, "b": bids, "a": asks, "u": sequence, "seq": sequence}
+        return self._message(f"orderbook.1.{symbol}", "snapshot", data, cts=sequence)
+
+    def _tell_candle(self, topic: Topic, candle: FormingCandle, trades: Sequence[Tick]) -> None:
+        for row in candle.step(trades, self.position):
+            self._tell(topic, self._message(topic[1], "snapshot", [row]))
+
+    def _message(self, topic: str, kind: str, data: Any, **extra: int) -> str:
+        wall_ms = time.time_ns() // 1_000_000
+        return orjson.dumps({"topic": topic, "type": kind, "ts": wall_ms, **extra, "data": data}).decode()
+
+    def _resolve(self, begun_ns: int) -> None:
+        if not self._waiting:
+            return
+        for instant, future in self._waiting:
+            if instant <= self.position and not future.done():
+                future.set_result(begun_ns)
+        self._waiting = [(instant, future) for instant, future in self._waiting if not future.done()]
+
+
+def _trade(tick: Tick) -> Row:
+    return {
+        "T": to_millis(tick.at),
+        "s": tick.symbol,
+        "S": tick.side.value,
+        "v": number(tick.qty),
+        "p": number(tick.price),
+        "L": "PlusTick" if tick.side == "Buy" else "MinusTick",
+        "i": trade_id(tick),
+        "BT": False,
+        "RPI": False,
+        "seq": tick.sequence,
+    }
+
+
+class _PublicSocket:
+    """One connection: a queue of encoded messages, and the commands it sends."""
+
+    def __init__(self, websocket: WebSocket, category: Category, hub: PublicHub) -> None:
+        self._websocket = websocket
+        self._category = category
+        self._hub = hub
+        self._conn_id = uuid4().hex[:20]
+        self._outbox: deque[str] = deque()
+        self._filled = asyncio.Event()
+        self._over = False
+
+    def send(self, message: str) -> None:
+        """Queue an encoded message; a client that lets too many wait is cut off."""
+        if self._over:
+            return
+        self._outbox.append(message)
+        self._filled.set()
+        if len(self._outbox) > _MOST_WAITING:
+            self._over = True
+            self._outbox.clear()
+
+    async def run(self) -> None:
+        tasks = {asyncio.create_task(self._write()), asyncio.create_task(self._read())}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._over = True
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self) -> None:
+        while not self._over:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._outbox:
+                await self._websocket.send({"type": "websocket.send", "text": self._outbox.popleft()})
+        await self._websocket.close(1008, "too slow")
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                text = await self._websocket.receive_text()
+            except (WebSocketDisconnect, RuntimeError, KeyError):  # gone, cut in between, or not a text frame
+                return
+            try:
+                request = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                self._reply({}, success=False, ret_msg="request is not valid JSON")
+                continue
+            self._answer(request if isinstance(request, dict) else {})
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        args = request.get("args")
+        topics = [str(arg) for arg in args] if isinstance(args, list) else []
+        match request.get("op"):
+            case "ping":
+                self._reply(request, success=True, ret_msg="pong")
+            case "subscribe":
+                unknown = self._hub.unknown(self._category, topics)
+                if unknown or not topics:
+                    problem = f"error:handler not found,topic:{','.join(unknown) or '(none)'}"
+                    self._reply(request, success=False, ret_msg=problem)
+                else:
+                    asyncio.get_running_loop().call_later(ACK_DELAY_SECONDS, self._join, request, topics)
+            case "unsubscribe":
+                self._hub.leave(self._category, topics, self)
+                self._reply(request, success=True)
+            case other:
+                self._reply(request, success=False, ret_msg=f"unknown op {other!r}")
+
+    def _join(self, request: dict[str, Any], topics: list[str]) -> None:
+        if not self._over:
+            self._reply(request, success=True, ret_msg="subscribe")
+            self._hub.join(self._category, topics, self)
+
+    def _reply(self, request: dict[str, Any], *, success: bool, ret_msg: str = "") -> None:
+        reply = {"success": success, "ret_msg": ret_msg, "conn_id": self._conn_id}
+        if "req_id" in request:
+            reply["req_id"] = request["req_id"]
+        self.send(orjson.dumps({**reply, "op": request.get("op", "")}).decode())

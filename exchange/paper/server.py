@@ -1,0 +1,169 @@
+"""The paper exchange as a server: builds the venue, serves it over HTTP and sockets, and stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
+
+from exchange.paper.auth import ApiKey, Keyring
+from exchange.paper.books import books_routes
+from exchange.paper.clock import MarketClockKeeper
+from exchange.paper.connections import Connections
+from exchange.paper.faults import FaultMiddleware, Faults, fault_routes
+from exchange.paper.feed import Feed
+from exchange.paper.journal import Journal
+from exchange.paper.options import PaperOptions
+from exchange.paper.private_rest import private_routes
+from exchange.paper.private_ws import PrivateHub
+from exchange.paper.public_rest import public_routes
+from exchange.paper.public_ws import public_sockets
+from exchange.paper.venue import Venue
+
+STOP_SECONDS = 2
+
+
+class PortTaken(Exception):
+    """The port can't be had; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running server: where it listens, its venue, the key that trades on it; ``pump`` ends only by failing."""
+
+    port: int
+    venue: Venue
+    key: ApiKey
+    pump: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def open_venue(options: PaperOptions, feed: Feed, keyring: Keyring) -> AsyncIterator[Venue]:
+    """The venue with its account taken up from ``options.data_dir``; stored and let go of at the end.
+
+    Raises JournalRefused and ClockRefused when the directory belongs to another market.
+    """
+    journal = Journal(options.data_dir, feed.epoch)
+    try:
+        clock = MarketClockKeeper(
+            options.data_dir / "clock.json",
+            epoch=feed.epoch,
+            start=feed.start,
+            speed=options.speed,
+            until=feed.end,
+        )
+        venue = await Venue.open(options, clock, feed, PrivateHub(keyring), journal)
+    except BaseException:
+        await journal.close()
+        raise
+    try:
+        yield venue
+    finally:
+        await venue.close()
+        clock.close()
+
+
+@asynccontextmanager
+async def serving(options: PaperOptions, feed: Feed) -> AsyncIterator[Serving]:
+    """A server on ``options.port`` (0: any), up when entered and down when left. Raises PortTaken."""
+    key = ApiKey(options.key or secrets.token_hex(9), options.secret or secrets.token_hex(18))
+    keyring = Keyring([key, *([options.read_only_key] if options.read_only_key else [])])
+    listener = _listen(options.host, options.port)
+    try:
+        async with open_venue(options, feed, keyring) as venue:
+            connections = Connections()
+            server = _server(application(venue, keyring, connections), connections)
+            answer = asyncio.create_task(server.serve(sockets=[listener]))
+            pump = asyncio.create_task(venue.run())
+            try:
+                while not server.started and not answer.done():
+                    await asyncio.sleep(0.005)
+                yield Serving(listener.getsockname()[1], venue, key, pump)
+            finally:
+                server.should_exit = True
+                await answer
+                pump.cancel()
+                await asyncio.gather(pump, return_exceptions=True)
+    finally:
+        listener.close()
+
+
+def application(venue: Venue, keyring: Keyring, connections: Connections) -> ASGIApp:
+    """All routes, with the faults around them."""
+    faults = Faults(connections)
+    routes = [
+        *public_routes(venue),
+        *private_routes(venue, keyring),
+        *fault_routes(faults),
+        *books_routes(venue),
+        *public_sockets(venue),
+        WebSocketRoute("/v5/private", venue.private.endpoint),
+    ]
+    return FaultMiddleware(Starlette(routes=routes), faults, connections)
+
+
+async def run(options: PaperOptions, feed: Feed, announce: Callable[[Serving], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``announce`` is called when ready. Raises JournalFailed when the disk gives up."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serving(options, feed) as server:
+        announce(server)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, server.pump}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if server.pump.done():
+            server.pump.result()
+
+
+def ready_line(server: Serving, *, made_key: bool) -> str:
+    """The one JSON line told on standard output when the exchange is ready; a key made at the start is in it."""
+    told: dict[str, object] = {"ready": True, "port": server.port, "epoch": server.venue.feed.epoch}
+    if made_key:
+        told |= {"key": server.key.key, "secret": server.key.secret}
+    return json.dumps(told)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # ``run`` has the signals: stopping means more than closing sockets
+
+
+def _server(app: ASGIApp, connections: Connections) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http=connections.protocol_class(),
+        ws="websockets-sansio",
+        ws_ping_interval=None,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_keep_alive=60,
+    )
+    return _Server(config)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
+        raise PortTaken(f"port {port} on {host} {reason}: choose another one with --port") from None
+    listener.setblocking(False)
+    return listener

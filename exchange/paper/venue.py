@@ -1,0 +1,121 @@
+"""One paper exchange: its clock, feed, account core and the hubs that tell the world, held together by a pump."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from exchange.paper.clock import MarketClockKeeper
+from exchange.paper.core.account import Applied, apply, apply_tick
+from exchange.paper.core.commands import Command, Deposit
+from exchange.paper.core.events import Event
+from exchange.paper.core.state import AccountState
+from exchange.paper.feed import Feed
+from exchange.paper.history import History
+from exchange.paper.journal import Journal
+from exchange.paper.options import PaperOptions
+from exchange.paper.private_ws import PrivateHub
+from exchange.paper.public_ws import PublicHub
+from exchange.paper.pumped_market import PumpedMarket
+
+PUMP_SECONDS = 0.02
+# how often a quiet market's position is stored; ticks after it had no effect and may go by again after kill -9
+QUIET_SAVE_SECONDS = 1.0
+
+
+@dataclass
+class Venue:
+    """What the routes work on. ``position`` is the market instant up to which ticks were processed.
+
+    The account is ahead of the disk by what is being committed: nothing is answered or published before its commit.
+    """
+
+    options: PaperOptions
+    clock: MarketClockKeeper
+    feed: Feed
+    hub: PublicHub
+    private: PrivateHub
+    journal: Journal
+    state: AccountState
+    position: datetime
+    market: PumpedMarket
+    started_at: datetime = field(init=False)
+    _saved_at: float = 0.0
+    _saved_position: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.started_at = self.position
+
+    @classmethod
+    async def open(
+        cls,
+        options: PaperOptions,
+        clock: MarketClockKeeper,
+        feed: Feed,
+        private: PrivateHub,
+        journal: Journal,
+    ) -> Venue:
+        """Take up the account where the journal left it, or make it with its deposit. Ready once that is on disk."""
+        market = PumpedMarket(feed)
+        loaded = journal.load()
+        if loaded is not None:
+            state, position = loaded
+            return cls(options, clock, feed, PublicHub(feed, clock), private, journal, state, position, market)
+        position = clock.now()
+        state = AccountState(id_seed=f"{feed.epoch}/{secrets.token_hex(8)}")
+        events: list[Event] = []
+        for coin, amount in options.deposit.items():
+            events += apply(state, market, Deposit(position, coin, amount)).events
+        await journal.append(state, position, events)
+        return cls(options, clock, feed, PublicHub(feed, clock), private, journal, state, position, market)
+
+    @property
+    def history(self) -> History:
+        return History(self.journal.read)
+
+    def pump(self) -> None:
+        """Process the market up to now: ticks into the account and out to the public, then what they caused."""
+        now = self.clock.now()
+        if now <= self.position:
+            return
+        ticks = list(self.feed.ticks(self.position, now))
+        events: list[Event] = []
+        for tick in ticks:
+            self.market.note(tick)
+            events += apply_tick(self.state, self.market, tick)
+        self.position = now
+        self.hub.publish(ticks, now)
+        if events:
+            self._append(events)
+        elif time.monotonic() - self._saved_at > QUIET_SAVE_SECONDS:
+            self._append([])
+
+    async def submit(self, make: Callable[[datetime], Command]) -> Applied:
+        """Do a command at the market's now. Returns once it is on disk; raises Refusal with nothing changed."""
+        self.pump()
+        applied = apply(self.state, self.market, make(self.position))
+        await self._append(applied.events)
+        return applied
+
+    def _append(self, events: list[Event]) -> asyncio.Future[None]:
+        self._saved_at, self._saved_position = time.monotonic(), self.position
+        publish = (lambda: self.private.publish(events)) if events else None
+        return self.journal.append(self.state, self.position, events, publish)
+
+    async def run(self) -> None:
+        """Pump until cancelled. Raises JournalFailed when the disk no longer takes what happened."""
+        while True:
+            self.pump()
+            done, _ = await asyncio.wait({self.journal.failed}, timeout=PUMP_SECONDS)
+            if done:
+                self.journal.failed.result()
+
+    async def close(self) -> None:
+        """Store where the market stands and let go of the data directory."""
+        if self.position != self._saved_position:
+            self._append([])
+        await self.journal.close()

@@ -1,0 +1,79 @@
+"""A real API on a real port, for everything that speaks to it: API, client, CLI and UI tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from pydantic import SecretStr
+
+from api.app import create_app
+from client import AtsClient, Connection
+from config.credentials import api_key
+from config.settings import ApiSettings, PostgresSettings, Settings, TemporalSettings
+from observability.tracing import configure_tracing
+from tests.support.waiting import wait_until
+from workers.stack.ports import free_port
+
+
+@dataclass(frozen=True)
+class RunningApi:
+    """Address and admin key of an API that answers."""
+
+    settings: Settings
+    url: str
+    key: str
+
+    def client(self) -> AtsClient:
+        return AtsClient(Connection(self.url, self.key))
+
+    def http(self, key: str | None = None) -> httpx.Client:
+        """A bare HTTP client with a key (the admin's unless given; "" sends none)."""
+        used = self.key if key is None else key
+        headers = {"Authorization": f"Bearer {used}"} if used else {}
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=15)
+
+    def environment(self) -> dict[str, str]:
+        """What a UI or CLI process is told."""
+        return {"ATS_API__URL": self.url, "ATS_API__KEY": self.key}
+
+
+def api_settings(folder: Path, dsn: str, temporal_address: str, **more: Any) -> Settings:
+    """Settings of an API on a free port over the given servers."""
+    return Settings(
+        data_dir=folder / "data",
+        log_dir=folder / "logs",
+        postgres=PostgresSettings(dsn=SecretStr(dsn), pool_size=4),
+        temporal=TemporalSettings(address=temporal_address),
+        api=ApiSettings(port=free_port()),
+        **more,
+    )
+
+
+@contextmanager
+def running_api(settings: Settings) -> Iterator[RunningApi]:
+    """The API in a thread of this process, answering and with its admin key known; ended at the end."""
+    configure_tracing("ats-api")
+    app = create_app(settings)
+    config = uvicorn.Config(app, host="127.0.0.1", port=settings.api.port, log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    running = RunningApi(settings, settings.api_url, api_key(settings))
+    try:
+        wait_until(lambda: server.started and _lets_in(running), "the API to know its key")
+        yield running
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def _lets_in(running: RunningApi) -> bool:
+    with running.http() as http:
+        return http.get("/v1/events").status_code in (200, 503)

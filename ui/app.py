@@ -1,0 +1,8 @@
+"""Entry of the UI (``streamlit run ui/app.py``): navigation only."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.set_page_config(page_title="ATS", page_icon=":material/candlestick_chart:", layout="wide")
+st.navigation([st.Page("app_pages/assets.py", title="Assets", icon=":material/account_balance_wallet:")]).run()

@@ -1,0 +1,109 @@
+"""Open positions, one row each: what is held, what it is worth, when it is left, and who watches over it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from client.models import PositionView, ProtectionView, RatchetView
+from ui.formatting import age_text, gain_color, money_text, percent_text, price_text, quantity_text, words
+
+CLOSING = "position_to_close"
+"""Session key: the position whose Close button was pressed."""
+
+_STALE_SECONDS = 10.0
+_WIDTHS = (1.7, 1.3, 1.5, 1.4, 1.5, 1.9, 1.6, 0.9)
+_HEADINGS = ("Position", "Quantity", "Entry → now", "P&L (USD)", "Profit / stop", "Best price", "Protection", "")
+
+
+def show_positions(positions: list[PositionView]) -> None:
+    """The table. A pressed Close button leaves its position in the session and runs the page again."""
+    for column, heading in zip(st.columns(_WIDTHS, gap="small"), _HEADINGS, strict=True):
+        column.caption(heading)
+    for position in positions:
+        _row(position)
+
+
+def _row(position: PositionView) -> None:
+    with st.container(border=True, key=f"position-{position.id}"):
+        cells = st.columns(_WIDTHS, gap="small", vertical_alignment="center")
+        cells[0].markdown(_identity(position))
+        cells[1].markdown(_quantity(position))
+        cells[2].markdown(_prices(position))
+        cells[3].markdown(_gain(position))
+        cells[4].markdown(_levels(position))
+        cells[5].markdown(_ratchet(position.ratchet))
+        cells[6].markdown(_protection(position.state, position.protection))
+        closable = position.state in ("open", "entering")
+        if cells[7].button("Close", key=f"close-{position.id}", disabled=not closable, width="stretch"):
+            st.session_state[CLOSING] = position
+            st.rerun()
+
+
+def _identity(position: PositionView) -> str:
+    color = "green" if position.side == "long" else "red"
+    return _lines(
+        f"**{position.symbol}** :{color}-badge[{position.side}]",
+        f":small[:gray[{position.category} · {words(position.strategy)} · {age_text(position.age_seconds)}]]",
+    )
+
+
+def _quantity(position: PositionView) -> str:
+    if position.qty == 0:
+        return _lines(quantity_text(position.planned_qty), f":small[:orange[{words(position.state)}]]")
+    state = "" if position.state == "open" else f":orange[{words(position.state)}] · "
+    return _lines(quantity_text(position.qty), f":small[{state}:gray[{money_text(position.value)} USD]]")
+
+
+def _prices(position: PositionView) -> str:
+    now = position.price
+    if now is None:
+        return _lines(price_text(position.entry_price), ":small[:orange[no live price]]")
+    color = "orange" if now.age_seconds > _STALE_SECONDS else "gray"
+    return _lines(
+        f"{price_text(position.entry_price)} → **{price_text(now.last_price)}**",
+        f":small[:{color}[price {age_text(now.age_seconds)} old]]",
+    )
+
+
+def _gain(position: PositionView) -> str:
+    color = gain_color(position.unrealised_pnl)
+    return _lines(
+        f":{color}[**{money_text(position.unrealised_pnl, signed=True)}**]",
+        f":small[:{color}[{percent_text(position.unrealised_percent)}]]",
+    )
+
+
+def _levels(position: PositionView) -> str:
+    return _lines(
+        f":green[▲] {price_text(position.take_profit_price)}" if position.take_profit_price else ":gray[no target]",
+        f":red[▼] {price_text(position.stop_price)}",
+    )
+
+
+def _ratchet(ratchet: RatchetView | None) -> str:
+    if ratchet is None:
+        return ":gray[not watched yet]"
+    armed = ":green-badge[trailing armed]" if ratchet.armed else ":gray-badge[not armed]"
+    return _lines(price_text(ratchet.best_price), armed)
+
+
+def _protection(state: str, protection: ProtectionView | None) -> str:
+    if protection is None:
+        return f":gray[{words(state)}]"
+    if not protection.guard_live and not protection.resting_stop:
+        return ":red-badge[:material/warning: unprotected]"
+    guard = (
+        f":green-badge[guard {age_text(protection.guard_age_seconds)}]"
+        if protection.guard_live
+        else ":orange-badge[no live guard]"
+    )
+    stop = (
+        f":green-badge[rests {price_text(protection.resting_stop_price)}]"
+        if protection.resting_stop
+        else ":orange-badge[no resting stop]"
+    )
+    return _lines(guard, stop)
+
+
+def _lines(first: str, second: str) -> str:
+    return f"{first}  \n{second}"

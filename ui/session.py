@@ -1,0 +1,51 @@
+"""The page's way to the API: one client a server process, and one sentence when there is no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from client import ApiError, ApiProblem, AtsClient, Connection, find_connection
+
+Answer = TypeVar("Answer")
+_DOWN = "api_was_down"
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _client_for(connection: Connection) -> AtsClient:
+    return AtsClient(connection)
+
+
+def client() -> AtsClient:
+    """The client for the API the environment names now. Raises CredentialsMissing."""
+    return _client_for(find_connection())
+
+
+def ask(question: Callable[[AtsClient], Answer]) -> Answer | ApiError:
+    """The answer, or the error instead of it."""
+    try:
+        return question(client())
+    except ApiError as error:
+        return error
+
+
+def sentence(error: ApiError) -> str:
+    """What an operator should read, with what to do."""
+    if isinstance(error, ApiProblem) and error.status == 401:
+        return "The API refused this page's key: set ATS_API__KEY to one it knows (the first is in .ats/credentials)."
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def show_outage(error: ApiError) -> None:
+    """Say what is wrong, and remember it so that the page comes back whole by itself."""
+    st.session_state[_DOWN] = True
+    st.error(sentence(error), icon=":material/cloud_off:")
+    st.caption("This page asks again every 2 seconds and comes back by itself.")
+
+
+def recovered() -> bool:
+    """Whether the API answers again after an outage this session saw. True once."""
+    return bool(st.session_state.pop(_DOWN, False))

@@ -1,0 +1,61 @@
+"""What was traded lately: closed positions with what they brought, and every fill."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from client.models import ExecutionView, PositionView
+from ui.formatting import money_text, price_text, quantity_text, words
+
+_SIGNED = "P&L (USD)"
+
+
+def show_closed(positions: list[PositionView]) -> None:
+    """Closed positions, newest first, gains green and losses red."""
+    if not positions:
+        st.info("No position was closed yet. What you buy or sell shows here once it is closed.")
+        return
+    table = pd.DataFrame([_closed_row(position) for position in positions])
+    gains = [position.realised_pnl for position in positions]
+    colors = pd.DataFrame("", index=table.index, columns=table.columns)
+    colors[_SIGNED] = [f"color: {'#16a34a' if gain > 0 else '#dc2626'}" if gain else "" for gain in gains]
+    st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, width="stretch")
+
+
+def _closed_row(position: PositionView) -> dict[str, str]:
+    closed = position.closed_at
+    return {
+        "Closed (UTC)": closed.strftime("%m-%d %H:%M:%S") if closed else words(position.state),
+        "Symbol": position.symbol,
+        "Side": position.side,
+        "Quantity": quantity_text(position.entry_qty),
+        "Entry": price_text(position.entry_price),
+        "Exit": price_text(position.exit_price),
+        _SIGNED: money_text(position.realised_pnl, signed=True),
+        "Fees (USD)": money_text(position.fees),
+        "Why": words(position.exit_reason),
+        "Strategy": words(position.strategy),
+    }
+
+
+def show_executions(executions: list[ExecutionView]) -> None:
+    """Fills, newest first."""
+    if not executions:
+        st.info("Nothing was traded yet. Open a position with the form on the left.")
+        return
+    st.dataframe(pd.DataFrame([_execution_row(each) for each in executions]), hide_index=True, width="stretch")
+
+
+def _execution_row(execution: ExecutionView) -> dict[str, str]:
+    return {
+        "Time (UTC)": execution.executed_at.strftime("%m-%d %H:%M:%S"),
+        "Symbol": execution.symbol,
+        "Market": execution.category,
+        "Side": execution.side,
+        "Quantity": quantity_text(execution.qty),
+        "Price": price_text(execution.price),
+        "Value (USD)": money_text(execution.value),
+        "Fee": f"{quantity_text(execution.fee)} {execution.fee_coin}",
+        "Order": execution.order_link_id or "not ours",
+    }

@@ -1,0 +1,1 @@
+"""Processes: the workers that execute workflows and activities, and the local stack that runs everything."""

@@ -1,0 +1,48 @@
+"""Every task queue, timeout and retry policy, declared once.
+
+Guards and streams: a heartbeat timeout of 5 s and a retry every second for ever bound a failover to about 6 s. Temporal's
+defaults (backoff to 100 s, sticky 10 s) would miss a recovery within 15 s.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio.common import RetryPolicy
+
+TRADING_QUEUE: Final = "trading"
+MARKET_QUEUE: Final = "market"
+RESEARCH_QUEUE: Final = "research"
+
+WORKFLOW_TASK_TIMEOUT: Final = timedelta(seconds=5)
+STICKY_TIMEOUT: Final = timedelta(seconds=2)
+HEARTBEAT_THROTTLE: Final = timedelta(seconds=1)
+
+_FOR_EVER = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=1.0, maximum_interval=timedelta(seconds=1)
+)
+
+ALWAYS_ON: Final[dict[str, Any]] = {
+    "start_to_close_timeout": timedelta(days=3650),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": _FOR_EVER,
+}
+"""Guards and streams: they run until they say they are done."""
+
+ORDER: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=5), "retry_policy": _FOR_EVER}
+"""Activities that reach the exchange: the HTTP timeout is below theirs. Each is safe to repeat."""
+
+BOOKS: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=10), "retry_policy": _FOR_EVER}
+"""Activities on the database (and queries of the exchange). Each is safe to repeat."""
+
+RECV_WINDOW: Final = timedelta(seconds=5)
+RETRY_LATER_PAUSE: Final = timedelta(milliseconds=300)
+LOOK_AGAIN_PAUSE: Final = timedelta(seconds=1)
+GUARD_AGAIN_PAUSE: Final = timedelta(seconds=1)
+FIRST_POLL: Final = timedelta(seconds=1)
+LAST_POLL: Final = timedelta(seconds=60)
+STOP_POLL: Final = timedelta(hours=6)
+"""A stop rests for days and its news comes by the stream, whose catch-up covers every order that isn't final."""
+EXIT_AGAIN_FIRST: Final = timedelta(seconds=1)
+EXIT_AGAIN_LAST: Final = timedelta(seconds=60)

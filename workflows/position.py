@@ -1,0 +1,348 @@
+"""``position/<position_id>``: a position from its reservation to its settled books.
+
+reserve -> enter (-E1) -> resting stop (-S1 on spot; part of the entry on linear) and guard -> exit (-X1, -X2 ...) ->
+cancel the resting stop -> settle. Whatever ends the guard - its own firing, the operator, the stop at the exchange - the
+way out is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, Field, model_validator
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError, ChildWorkflowError
+
+from activities.account_stream import PositionFact
+from activities.audit import AuditActivities
+from activities.entering import EntryActivities, EntryBooked, Reservation, ReserveRequest
+from activities.failures import BAD_INPUT, DENIED
+from activities.guard import GuardActivities, GuardRequest, GuardResult
+from activities.leaving import ExitActivities, ExitRequest, Settled
+from activities.orders import OrderIntent, OrderView
+from activities.targets import TargetActivities, TargetChange, TargetsWritten
+from domain.exits import ExitPolicy, ExitReason
+from domain.ids import OrderRole, order_link_id
+from domain.market import Category, PositionSide
+from domain.order import OrderState
+from domain.position import PositionState
+from workflows.inputs import WorkflowInput
+from workflows.options import ALWAYS_ON, BOOKS, EXIT_AGAIN_FIRST, EXIT_AGAIN_LAST, GUARD_AGAIN_PAUSE
+from workflows.order import OrderInput, OrderWorkflow
+
+SYMBOL = SearchAttributeKey.for_keyword("Symbol")
+STRATEGY = SearchAttributeKey.for_keyword("Strategy")
+CATEGORY = SearchAttributeKey.for_keyword("Category")
+
+NOT_OPEN = "position_not_open"
+CLOSING = "position_closing"
+
+
+class PositionInput(WorkflowInput):
+    """What to open. ``usd`` (quote coin) or ``qty`` (base coin); ``policy`` None takes the system setting's."""
+
+    position_id: str = Field(pattern=r"^[a-z2-7]{20}$", description="20 lower-case base32 characters")
+    strategy: str = Field(default="manual", min_length=1, max_length=60)
+    category: Category
+    symbol: str = Field(pattern=r"^[A-Z0-9]{2,30}$")
+    side: PositionSide = PositionSide.LONG
+    usd: Decimal | None = Field(default=None, gt=0)
+    qty: Decimal | None = Field(default=None, gt=0)
+    policy: ExitPolicy | None = None
+    requested_by: str = Field(default="temporal", min_length=1, max_length=200)
+    reason: str = Field(default="", max_length=2000)
+
+    @model_validator(mode="after")
+    def _one_size(self) -> PositionInput:
+        if (self.usd is None) == (self.qty is None):
+            raise ValueError("give either usd or qty")
+        return self
+
+
+class CloseRequest(BaseModel):
+    reason: str = Field(min_length=1, max_length=2000)
+    requested_by: str = Field(min_length=1, max_length=200)
+
+
+class CloseResult(BaseModel):
+    """``order_link_id`` of the exit order that is on its way (None: nothing was left to sell)."""
+
+    order_link_id: str | None
+    state: PositionState
+
+
+class SetTargets(BaseModel):
+    policy: ExitPolicy
+    expected_version: int = Field(ge=1)
+    reason: str = Field(min_length=1, max_length=2000)
+    requested_by: str = Field(min_length=1, max_length=200)
+
+
+class PositionSnapshot(BaseModel):
+    """Where the process stands, for looking; the figures of the position are in the database."""
+
+    position_id: str
+    state: PositionState | None
+    qty: Decimal
+    entry_price: Decimal | None
+    guard: str
+    exit_order: str | None
+    exit_reason: ExitReason | None
+    denied: str | None
+
+
+@workflow.defn
+class PositionWorkflow:
+    def __init__(self) -> None:
+        self._state: PositionState | None = None
+        self._reservation: Reservation | None = None
+        self._qty = Decimal(0)
+        self._entry_price: Decimal | None = None
+        self._guard = "none"
+        self._close: CloseRequest | None = None
+        self._closed_elsewhere = False
+        self._exit_order: str | None = None
+        self._exit_planned = False
+        self._leaving = False
+        self._stop: workflow.ChildWorkflowHandle[Any, OrderView] | None = None
+        self._stop_filled = False
+        self._stop_kept: asyncio.Task[None] | None = None
+        self._settled: Settled | None = None
+
+    @workflow.run
+    async def run(self, position: PositionInput) -> Settled:
+        """The whole life. A refusal fails the workflow with type ``denied`` and leaves an audit event alone."""
+        if workflow.info().workflow_id != f"position/{position.position_id}":
+            rule = f"must be the workflow id: start it as position/{position.position_id}"
+            raise ApplicationError(f"position_id: {rule}", type=BAD_INPUT, non_retryable=True)
+        workflow.upsert_search_attributes(
+            [
+                SYMBOL.value_set(position.symbol),
+                STRATEGY.value_set(position.strategy),
+                CATEGORY.value_set(position.category),
+            ]
+        )
+        entry = await self._reserve(position)
+        booked = await self._enter(position.position_id, entry)
+        if booked.qty > 0:
+            self._state, self._qty, self._entry_price = PositionState.OPEN, booked.qty, booked.entry_price
+            if booked.stop is not None:  # linear: the stop came with the entry
+                self._stop_kept = asyncio.create_task(self._keep_stop(booked.stop))
+            await self._watch(position.position_id)
+            await self._leave(position.position_id)
+        settled = await self._settle(position.position_id)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return settled
+
+    async def _reserve(self, position: PositionInput) -> OrderIntent:
+        request = ReserveRequest(**position.model_dump(), requested_at=workflow.now())
+        reservation = await workflow.execute_activity_method(EntryActivities.reserve_position, request, **BOOKS)
+        self._reservation, self._state = reservation, reservation.state
+        if reservation.entry is None:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            raise ApplicationError(
+                f"{reservation.field}: {reservation.rule}",
+                {"code": reservation.code, "field": reservation.field, "rule": reservation.rule},
+                type=DENIED,
+                non_retryable=True,
+            )
+        return reservation.entry
+
+    async def _enter(self, position_id: str, entry: OrderIntent) -> EntryBooked:
+        await workflow.execute_activity_method(EntryActivities.begin_entry, position_id, **BOOKS)
+        self._state = PositionState.ENTERING
+        try:
+            await self._order(entry)
+        except ChildWorkflowError as error:
+            workflow.logger.warning("entry order failed", extra={"error": str(error.cause)})
+        booked = await workflow.execute_activity_method(EntryActivities.book_entry, position_id, **BOOKS)
+        self._state = PositionState.OPEN if booked.qty > 0 else PositionState.NOT_ENTERED
+        return booked
+
+    async def _keep_stop(self, stop: OrderIntent) -> None:
+        """Spot: keep a stop of our own resting at the exchange until it is filled or the position is left.
+
+        One that ends unfilled (refused, cancelled by somebody) is an operator's matter and is replaced under a new id.
+        """
+        number, pause = 1, EXIT_AGAIN_FIRST
+        while not self._leaving:
+            self._stop = await workflow.start_child_workflow(
+                OrderWorkflow.run,
+                _input_of(stop.model_copy(update={"order_link_id": self._stop_id(stop, number)})),
+                id=f"order/{self._stop_id(stop, number)}",
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            )
+            if await self._filled(self._stop):
+                self._stop_filled = True
+                return
+            if self._leaving:
+                return
+            await self._page("stop_not_resting", self._stop_id(stop, number))
+            await workflow.sleep(pause)
+            number, pause = number + 1, min(pause * 2, EXIT_AGAIN_LAST)
+
+    @staticmethod
+    def _stop_id(stop: OrderIntent, number: int) -> str:
+        return order_link_id(stop.position_id, OrderRole.STOP, number)
+
+    @staticmethod
+    async def _filled(order: workflow.ChildWorkflowHandle[Any, OrderView]) -> bool:
+        try:
+            return (await order).cum_exec_qty > 0
+        except ChildWorkflowError as error:
+            workflow.logger.warning("stop order failed", extra={"error": str(error.cause)})
+            return False
+
+    async def _watch(self, position_id: str) -> None:
+        """Until the guard fired, the operator wants out, or the stop at the exchange closed the position."""
+        while not self._must_leave():
+            guard = workflow.start_activity_method(
+                GuardActivities.guard_position,
+                GuardRequest(position_id=position_id),
+                cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+                **ALWAYS_ON,
+            )
+            self._guard = "watching"
+            await workflow.wait_condition(lambda: guard.done() or self._must_leave())  # noqa: B023
+            if not guard.done():
+                guard.cancel()
+                self._guard = "ended"
+                return
+            result: GuardResult = guard.result()
+            self._guard = result.outcome
+            if result.outcome != "superseded":
+                return
+            await workflow.sleep(GUARD_AGAIN_PAUSE)
+
+    def _must_leave(self) -> bool:
+        return self._close is not None or self._closed_elsewhere or self._stop_filled
+
+    async def _leave(self, position_id: str) -> None:
+        """Exit orders one after the other until nothing that can be sold is left."""
+        self._leaving = True
+        request = ExitRequest(position_id=position_id, **self._why())
+        pause = EXIT_AGAIN_FIRST
+        while True:
+            plan = await workflow.execute_activity_method(ExitActivities.plan_exit, request, **BOOKS)
+            self._state, self._qty, self._exit_planned = PositionState.EXITING, plan.qty_left, True
+            if plan.order is None:
+                return
+            self._exit_order = plan.order.order_link_id
+            refused = await self._exit_refused(plan.order)
+            request = ExitRequest(position_id=position_id, ask_exchange=refused)
+            if refused:
+                await self._page("exit_refused", plan.order.order_link_id)
+                await workflow.sleep(pause)
+                pause = min(pause * 2, EXIT_AGAIN_LAST)
+
+    def _why(self) -> dict[str, Any]:
+        """Why the workflow itself leaves; nothing when a guard fired, whose order carries the reason."""
+        if self._close is not None:
+            reason, by, note = ExitReason.MANUAL_CLOSE, self._close.requested_by, self._close.reason
+            return {"takeover": reason, "requested_by": by, "note": note}
+        if self._closed_elsewhere or self._stop_filled:
+            return {"takeover": ExitReason.DISASTER_STOP, "note": "the stop at the exchange", "ask_exchange": True}
+        return {}
+
+    async def _exit_refused(self, order: OrderIntent) -> bool:
+        try:
+            view = await self._order(order)
+        except ChildWorkflowError as error:
+            workflow.logger.warning("exit order failed", extra={"error": str(error.cause)})
+            return True
+        return view.cum_exec_qty == 0 or view.state is OrderState.REJECTED
+
+    async def _order(self, intent: OrderIntent) -> OrderView:
+        return await workflow.execute_child_workflow(
+            OrderWorkflow.run,
+            _input_of(intent),
+            id=f"order/{intent.order_link_id}",
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )
+
+    async def _page(self, kind: str, subject: str) -> None:
+        await workflow.execute_activity_method(AuditActivities.page_operator, args=[kind, subject, {}], **BOOKS)
+
+    async def _settle(self, position_id: str) -> Settled:
+        if self._stop_kept is not None:
+            if self._stop is not None and not self._stop.done():
+                await self._stop.signal(OrderWorkflow.cancel)
+            await self._stop_kept
+        settled = await workflow.execute_activity_method(ExitActivities.settle_position, position_id, **BOOKS)
+        self._state, self._qty, self._settled = settled.state, Decimal(0), settled
+        return settled
+
+    # what others may ask and say
+
+    @workflow.update
+    async def reserved(self) -> Reservation:
+        """The verdict on the reservation, as soon as it stands."""
+        await workflow.wait_condition(lambda: self._reservation is not None)
+        assert self._reservation is not None
+        return self._reservation
+
+    @workflow.update
+    async def close(self, request: CloseRequest) -> CloseResult:
+        """Leave now, at market. Answers when the exit order is on its way."""
+        self._close = request
+        await workflow.wait_condition(lambda: self._exit_planned or self._settled is not None)
+        assert self._state is not None
+        return CloseResult(order_link_id=self._exit_order, state=self._state)
+
+    @close.validator
+    def _may_close(self, request: CloseRequest) -> None:
+        self._require_open()
+
+    @workflow.update
+    async def set_targets(self, request: SetTargets) -> TargetsWritten:
+        """Change the exit policy. Answers when the guard works by it, or says that it doesn't yet."""
+        info = workflow.info()
+        change = TargetChange(
+            position_id=info.workflow_id.removeprefix("position/"),
+            policy=request.policy,
+            expected_version=request.expected_version,
+            requested_by=request.requested_by,
+            reason=request.reason,
+        )
+        return await workflow.execute_activity_method(
+            TargetActivities.change_targets, change, **{**BOOKS, "start_to_close_timeout": timedelta(seconds=15)}
+        )
+
+    @set_targets.validator
+    def _may_set_targets(self, request: SetTargets) -> None:
+        self._require_open()
+
+    def _require_open(self) -> None:
+        if self._close is not None or self._state is PositionState.EXITING:
+            raise ApplicationError("the position is being closed already", type=CLOSING, non_retryable=True)
+        if self._state is not PositionState.OPEN:
+            raise ApplicationError(f"the position is not open: it is {self._state}", type=NOT_OPEN, non_retryable=True)
+
+    @workflow.signal
+    def executions_booked(self, fact: PositionFact) -> None:
+        """Executions that no order of ours made were booked: the exchange's own stop, or somebody by hand."""
+        if Decimal(fact.qty_left) == 0:
+            self._closed_elsewhere = True
+
+    @workflow.query
+    def snapshot(self) -> PositionSnapshot:
+        info = workflow.info()
+        refused = self._reservation is not None and not self._reservation.accepted
+        return PositionSnapshot(
+            position_id=info.workflow_id.removeprefix("position/"),
+            state=self._state,
+            qty=self._qty,
+            entry_price=self._entry_price,
+            guard=self._guard,
+            exit_order=self._exit_order,
+            exit_reason=self._settled.exit_reason if self._settled else None,
+            denied=self._reservation.rule if refused and self._reservation else None,
+        )
+
+
+def _input_of(intent: OrderIntent) -> OrderInput:
+    return OrderInput.model_validate(intent.model_dump())
