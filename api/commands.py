@@ -11,16 +11,17 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateR
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
-from workflows.options import TRADING_QUEUE
-from workflows.position import CloseRequest, CloseResult, PositionInput, PositionWorkflow, SetTargets, TargetsResult
 
 from api.problems import ApiError, unavailable
 from api.services import Services, temporal_unreachable
 from domain.views import FieldFault
+from workflows.options import TRADING_QUEUE
+from workflows.position import CloseRequest, CloseResult, PositionInput, PositionWorkflow, SetTargets, TargetsWritten
 
 VERDICT_SECONDS = 3.0
 """How long a trade's answer waits for the reservation; after it the trade goes on by itself."""
-UPDATE_SECONDS = 8.0
+UPDATE_SECONDS = 16.0
+"""How long a command's answer waits: new targets wait for their guard, which may be failing over."""
 _RPC_TIMEOUT = timedelta(seconds=3)
 
 Result = TypeVar("Result")
@@ -37,7 +38,8 @@ _CONFLICTS = frozenset(
         "portfolio_position_cap",
         "symbol_exposure_cap",
         "targets_moved",
-        "not_open",
+        "position_not_open",
+        "position_closing",
     }
 )
 
@@ -75,6 +77,8 @@ async def open_position(services: Services, wanted: PositionInput) -> str | None
     except WorkflowUpdateFailedError as error:
         raise _refusal(error) from error
     except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            return None  # it is started, and Temporal went away before it could say more
         raise Finished(str(error)) from error
     if not verdict.accepted:
         raise denied(verdict.code or "denied", verdict.field, verdict.rule or "refused")
@@ -103,7 +107,7 @@ async def close_position(services: Services, position_id: str, request: CloseReq
     return await _updated(services, handle.execute_update(PositionWorkflow.close, request))
 
 
-async def set_targets(services: Services, position_id: str, request: SetTargets) -> TargetsResult:
+async def set_targets(services: Services, position_id: str, request: SetTargets) -> TargetsWritten:
     """Give the position a new exit policy. Raises ApiError for a refusal and Finished when it is over."""
     client = await services.temporal.client()
     handle = client.get_workflow_handle_for(PositionWorkflow.run, workflow_id(position_id))

@@ -90,7 +90,7 @@ def side_of(number: int) -> PositionSide:
 
 @benchmark("exit_kernel")
 def exit_kernel() -> Iterator[Figure]:
-    """Trades a second through a guard book of 1, 50 and 1,000 guards, half of them short, as the live guard calls it."""
+    """Trades a second through a guard book of 1, 50 and 1,000 guards, half of them short, as a live guard calls it."""
     for guards, ticks in ((1, 40_000), (50, 20_000), (1000, 4_000)):
         path = prices(ticks).tolist()
         start = to_milliseconds(OPENED_AT)
@@ -135,7 +135,7 @@ def walk_bars() -> Iterator[Figure]:
 
     def compiled() -> int:
         row = make_row(state, POLICY)
-        index, code, _ = kernel.walk_bars(row, opens, highs, lows, closes, starts, bar_ms)
+        index, code, _ = kernel.walk_bars(row, 0, opens, highs, lows, closes, starts, bar_ms)
         if index >= 0:
             raise AssertionError(f"the position was left after {index} bars: {reason_of(code)}")
         return count

@@ -17,7 +17,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def fills(count: int, seed: int = 1) -> list[Fill]:
     """Entries and exits of one long position that never closes more than is open."""
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)
     made: list[Fill] = []
     held = Decimal(0)
     for number in range(count):

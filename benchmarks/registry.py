@@ -1,8 +1,8 @@
 """Benchmarks by name: what one is, what it yields, and where it is found.
 
-A benchmark is a function (or coroutine function) decorated with ``@benchmark("name")`` in any module of this package; it
-yields or returns ``Figure`` values. It measures its reference in the same run, on the same input, and should check that
-both gave the same answer before it believes a clock.
+A benchmark is a function (or coroutine function) decorated with ``@benchmark("name")`` in any module of this package;
+it yields or returns ``Figure`` values. It measures its reference in the same run, on the same input, and should check
+that both gave the same answer before it believes a clock.
 """
 
 from __future__ import annotations

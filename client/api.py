@@ -44,7 +44,7 @@ class AtsClient:
     Every method raises ApiProblem when the API refuses, ApiUnreachable when there is no API to ask.
     """
 
-    def __init__(self, connection: Connection, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, connection: Connection, *, timeout_seconds: float = 20.0) -> None:
         self.url = connection.url
         self._http = httpx.Client(
             base_url=connection.url,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from domain.jit import compiled
 
-Row = NDArray[np.float64]
-"""Shape (WIDTH,), or (n, WIDTH) where rows are meant."""
+Rows = NDArray[np.float64]
+"""Shape (n, WIDTH). Functions take rows and an index: a slice for each row would cost ten times the step itself."""
 
 # State.
 ACTIVE: Final = 0
@@ -52,99 +52,101 @@ TRAILING_TAKE_PROFIT: Final = 4
 TAKE_PROFIT: Final = 5
 MAX_HOLD: Final = 6
 
+# Rows of what ``step_rows`` tells.
+FIRED: Final = 0
+REASON: Final = 1
+RATCHETED: Final = 2
+
 # A trailing level is a product of two binary fractions and may miss the decimal price it means by a few ulp. A price
 # this close (relative) is at the stop. It is far below any tick size and far above the rounding error.
 AT_STOP: Final = 1e-12
 
 
 @compiled
-def raise_stop(row: Row) -> None:
+def raise_stop(rows: Rows, index: int) -> None:
     """Arm what the best price has reached and take the highest of the levels it makes. Never lowers the stop."""
-    best = row[BEST]
-    stop = row[BASE_STOP]
+    best = rows[index, BEST]
+    stop = rows[index, BASE_STOP]
     level = STOP_LOSS
-    if best >= row[BREAK_EVEN_AT]:
-        row[BREAK_EVEN_ARMED] = 1.0
-        if row[ENTRY] >= stop:
-            stop = row[ENTRY]
+    if best >= rows[index, BREAK_EVEN_AT]:
+        rows[index, BREAK_EVEN_ARMED] = 1.0
+        if rows[index, ENTRY] >= stop:
+            stop = rows[index, ENTRY]
             level = BREAK_EVEN
-    trailing = best - row[TRAILING_STOP_DISTANCE] * abs(best)
+    trailing = best - rows[index, TRAILING_STOP_DISTANCE] * abs(best)
     if trailing >= stop:
         stop = trailing
         level = TRAILING_STOP
-    if best >= row[TRAILING_AT]:
-        row[TRAILING_ARMED] = 1.0
-        trailing = best - row[TRAILING_DISTANCE] * abs(best)
+    if best >= rows[index, TRAILING_AT]:
+        rows[index, TRAILING_ARMED] = 1.0
+        trailing = best - rows[index, TRAILING_DISTANCE] * abs(best)
         if trailing >= stop:
             stop = trailing
             level = TRAILING_TAKE_PROFIT
-    if stop > row[STOP] or (stop == row[STOP] and level > row[LEVEL]):
-        row[STOP] = stop
-        row[LEVEL] = level
+    if stop > rows[index, STOP] or (stop == rows[index, STOP] and level > rows[index, LEVEL]):
+        rows[index, STOP] = stop
+        rows[index, LEVEL] = level
 
 
 @compiled
-def step(row: Row, price: float, time_ms: float) -> int:
+def step(rows: Rows, index: int, price: float, time_ms: float) -> int:
     """One trade at ``price``: ratchet the row, and the reason code if the position is to be left (else NONE).
 
     A row that fires becomes inactive: it fires once. A trade older than the row's ``AS_OF`` changes nothing: it was
     seen before, or the position did not exist yet, and judging an old price by a newer stop would invent an exit.
     """
-    if row[ACTIVE] == 0.0 or time_ms < row[AS_OF]:
+    if rows[index, ACTIVE] == 0.0 or time_ms < rows[index, AS_OF]:
         return NONE
-    row[AS_OF] = time_ms
-    signed = price * row[SIGN]
-    if signed > row[BEST]:
-        row[BEST] = signed
-        raise_stop(row)
+    rows[index, AS_OF] = time_ms
+    signed = price * rows[index, SIGN]
+    if signed > rows[index, BEST]:
+        rows[index, BEST] = signed
+        raise_stop(rows, index)
     reason = NONE
-    stop = row[STOP]
+    stop = rows[index, STOP]
     if signed <= stop + AT_STOP * abs(stop):
-        reason = int(row[LEVEL])
-    elif signed >= row[TARGET]:
+        reason = int(rows[index, LEVEL])
+    elif signed >= rows[index, TARGET]:
         reason = TAKE_PROFIT
-    elif time_ms >= row[DEADLINE]:
+    elif time_ms >= rows[index, DEADLINE]:
         reason = MAX_HOLD
     if reason != NONE:
-        row[ACTIVE] = 0.0
+        rows[index, ACTIVE] = 0.0
     return reason
 
 
 @compiled
 def step_rows(
-    rows: Row,
+    rows: Rows,
     count: int,
     price: float,
     time_ms: float,
-    fired: NDArray[np.int64],
-    reasons: NDArray[np.int64],
-    ratcheted: NDArray[np.int64],
+    told: NDArray[np.int64],
 ) -> tuple[int, int]:
     """``step`` for the first ``count`` rows. Gives how many fired and how many ratcheted (stop moved or a level armed).
 
-    Their indexes are written to the front of ``fired`` (with ``reasons``) and ``ratcheted``, each at least ``count``
-    long.
+    Their indexes are written to the front of ``told[FIRED]`` (with ``told[REASON]``) and ``told[RATCHETED]``; shape
+    (3, at least ``count``).
     """
     fired_count = 0
     ratcheted_count = 0
     for index in range(count):
-        row = rows[index]
-        stop = row[STOP]
-        armed = row[BREAK_EVEN_ARMED] + row[TRAILING_ARMED]
-        reason = step(row, price, time_ms)
+        stop = rows[index, STOP]
+        armed = rows[index, BREAK_EVEN_ARMED] + rows[index, TRAILING_ARMED]
+        reason = step(rows, index, price, time_ms)
         if reason != NONE:
-            fired[fired_count] = index
-            reasons[fired_count] = reason
+            told[FIRED, fired_count] = index
+            told[REASON, fired_count] = reason
             fired_count += 1
-        if row[STOP] != stop or row[BREAK_EVEN_ARMED] + row[TRAILING_ARMED] != armed:
-            ratcheted[ratcheted_count] = index
+        if rows[index, STOP] != stop or rows[index, BREAK_EVEN_ARMED] + rows[index, TRAILING_ARMED] != armed:
+            told[RATCHETED, ratcheted_count] = index
             ratcheted_count += 1
     return fired_count, ratcheted_count
 
 
 @compiled
 def walk_bar(
-    row: Row, open_: float, high: float, low: float, close: float, start_ms: float, end_ms: float
+    rows: Rows, index: int, open_: float, high: float, low: float, close: float, start_ms: float, end_ms: float
 ) -> tuple[int, float]:
     """One bar, the adverse extreme first: (reason code, exit price), the price being nan with NONE.
 
@@ -152,30 +154,31 @@ def walk_bar(
     at the close. Of a bar that began before ``AS_OF`` only a new best price and the close are surely new, so only they
     count.
     """
-    if row[ACTIVE] == 0.0 or end_ms <= row[AS_OF]:
+    if rows[index, ACTIVE] == 0.0 or end_ms <= rows[index, AS_OF]:
         return NONE, np.nan
-    sign = row[SIGN]
+    sign = rows[index, SIGN]
     adverse, favourable = (low, high) if sign > 0 else (high, low)
-    if start_ms >= row[AS_OF]:
-        reason = step(row, open_, start_ms)
+    if start_ms >= rows[index, AS_OF]:
+        reason = step(rows, index, open_, start_ms)
         if reason != NONE:
             return reason, open_
-        reason = step(row, adverse, start_ms)
+        reason = step(rows, index, adverse, start_ms)
         if reason != NONE:
-            return reason, sign * row[STOP]
-    if favourable * sign > row[BEST]:
-        reason = step(row, favourable, row[AS_OF])
+            return reason, sign * rows[index, STOP]
+    if favourable * sign > rows[index, BEST]:
+        reason = step(rows, index, favourable, rows[index, AS_OF])
         if reason != NONE:
-            return reason, (sign * row[TARGET] if reason == TAKE_PROFIT else favourable)
-    reason = step(row, close, end_ms)
+            return reason, (sign * rows[index, TARGET] if reason == TAKE_PROFIT else favourable)
+    reason = step(rows, index, close, end_ms)
     if reason == NONE:
         return NONE, np.nan
-    return reason, (sign * row[STOP] if reason <= TRAILING_TAKE_PROFIT else close)
+    return reason, (sign * rows[index, STOP] if reason <= TRAILING_TAKE_PROFIT else close)
 
 
 @compiled
 def walk_bars(
-    row: Row,
+    rows: Rows,
+    index: int,
     opens: NDArray[np.float64],
     highs: NDArray[np.float64],
     lows: NDArray[np.float64],
@@ -184,11 +187,11 @@ def walk_bars(
     bar_ms: int,
 ) -> tuple[int, int, float]:
     """Bars in a row, oldest first: (index of the bar of the exit, reason code, exit price), or (-1, NONE, nan)."""
-    for index in range(len(opens)):
-        start_ms = float(starts_ms[index])
+    for bar in range(len(opens)):
+        start_ms = float(starts_ms[bar])
         reason, price = walk_bar(
-            row, opens[index], highs[index], lows[index], closes[index], start_ms, start_ms + bar_ms
+            rows, index, opens[bar], highs[bar], lows[bar], closes[bar], start_ms, start_ms + bar_ms
         )
         if reason != NONE:
-            return index, reason, price
+            return bar, reason, price
     return -1, NONE, np.nan

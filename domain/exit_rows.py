@@ -58,7 +58,7 @@ class GuardRows:
             if index == len(self._rows):
                 self._grow(2 * index)
             self._count += 1
-        self._rows[index] = make_row(state, policy)
+        self._rows[index] = make_row(state, policy)[0]
         self._states[index] = state
         return index
 
@@ -66,7 +66,7 @@ class GuardRows:
         """New targets (or a restored state) for a guard; it is active afterwards. Raises KeyError for a free index."""
         if index not in self._states:
             raise KeyError(index)
-        self._rows[index] = make_row(state, policy)
+        self._rows[index] = make_row(state, policy)[0]
         self._states[index] = state
 
     def remove(self, index: int) -> GuardState:
@@ -79,7 +79,7 @@ class GuardRows:
 
     def state(self, index: int) -> GuardState:
         """The guard's state now. Raises KeyError for a free index."""
-        return state_of(self._rows[index], self._states[index])
+        return state_of(self._rows, index, self._states[index])
 
     def is_active(self, index: int) -> bool:
         """Whether the guard watches (False once it fired). Raises KeyError for a free index."""
@@ -96,22 +96,18 @@ class GuardRows:
         if not 0 < value < math.inf:
             raise ValueError(f"price {price} must be a number above 0")
         time_ms = to_milliseconds(at) if isinstance(at, datetime) else float(at)
-        fired, ratcheted = kernel.step_rows(
-            self._rows, self._count, value, time_ms, self._fired, self._reasons, self._ratcheted
-        )
+        fired, ratcheted = kernel.step_rows(self._rows, self._count, value, time_ms, self._told)
         if not fired and not ratcheted:
             return Stepped([], [])
         left = []
-        for index, code in zip(self._fired[:fired].tolist(), self._reasons[:fired].tolist(), strict=True):
+        for index, code in self._told[: kernel.RATCHETED, :fired].T.tolist():
             reason = reason_of(code)
             assert reason is not None
             left.append(Fired(index, reason))
-        return Stepped(left, self._ratcheted[:ratcheted].tolist())
+        return Stepped(left, self._told[kernel.RATCHETED, :ratcheted].tolist())
 
     def _grow(self, capacity: int) -> None:
         rows = np.zeros((capacity, kernel.WIDTH))
         rows[: self._count] = self._rows[: self._count] if self._count else 0.0
         self._rows = rows
-        self._fired = np.empty(capacity, np.int64)
-        self._reasons = np.empty(capacity, np.int64)
-        self._ratcheted = np.empty(capacity, np.int64)
+        self._told = np.empty((3, capacity), np.int64)

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from domain import exit_kernel as kernel
-from domain.exit_kernel import Row
+from domain.exit_kernel import Rows
 from domain.exit_policy import ExitPolicy, ExitReason, disaster_stop, profit_level, stop_price_for
 from domain.market import PositionSide
 
@@ -105,13 +105,13 @@ def retarget(state: GuardState, policy: ExitPolicy) -> GuardState:
     """
     policy.check_side(state.side)
     row = make_row(state, policy)
-    row[kernel.STOP] = -math.inf
-    row[kernel.LEVEL] = kernel.NONE
-    row[kernel.BREAK_EVEN_ARMED] = row[kernel.TRAILING_ARMED] = 0.0
-    kernel.raise_stop(row)
+    row[0, [kernel.BREAK_EVEN_ARMED, kernel.TRAILING_ARMED]] = 0.0
+    row[0, kernel.STOP] = -math.inf
+    row[0, kernel.LEVEL] = kernel.NONE
+    kernel.raise_stop(row, 0)
     target = policy.take_profit_pct
     take_profit = None if target is None else profit_level(state.side, state.entry_price, target)
-    return state_of(row, state.model_copy(update={"take_profit_price": take_profit}))
+    return state_of(row, 0, state.model_copy(update={"take_profit_price": take_profit}))
 
 
 def step_state(
@@ -125,8 +125,8 @@ def step_state(
     """
     value = _check_price(float(price))
     row = make_row(state, policy)
-    reason = kernel.step(row, value, to_milliseconds(at))
-    return state_of(row, state), reason_of(reason)
+    reason = kernel.step(row, 0, value, to_milliseconds(at))
+    return state_of(row, 0, state), reason_of(reason)
 
 
 def walk_bar(
@@ -155,14 +155,14 @@ def walk_bar(
         raise ValueError(f"impossible bar: starts {start.isoformat()} and ends {end.isoformat()}")
     row = make_row(state, policy)
     code, price = kernel.walk_bar(
-        row, float(open_), float(high), float(low), float(close), to_milliseconds(start), to_milliseconds(end)
+        row, 0, float(open_), float(high), float(low), float(close), to_milliseconds(start), to_milliseconds(end)
     )
     reason = reason_of(code)
-    return state_of(row, state), None if reason is None else (reason, _decimal(price))
+    return state_of(row, 0, state), None if reason is None else (reason, _decimal(price))
 
 
-def make_row(state: GuardState, policy: ExitPolicy) -> Row:
-    """The kernel's row of a state and the policy it runs under, shape (WIDTH,)."""
+def make_row(state: GuardState, policy: ExitPolicy) -> Rows:
+    """The kernel's row of a state and the policy it runs under, shape (1, WIDTH)."""
     side, sign, entry = state.side, float(state.side.sign), state.entry_price
 
     def level(percent: Decimal | None) -> float:
@@ -189,11 +189,12 @@ def make_row(state: GuardState, policy: ExitPolicy) -> Row:
     row[kernel.TRAILING_STOP_DISTANCE] = _fraction(policy.trailing_stop_pct)
     row[kernel.TRAILING_AT] = level(policy.trailing_activation_pct)
     row[kernel.TRAILING_DISTANCE] = _fraction(policy.trailing_distance_pct)
-    return row
+    return row.reshape(1, kernel.WIDTH)
 
 
-def state_of(row: Row, before: GuardState) -> GuardState:
-    """The state in a row that was made from ``before``."""
+def state_of(rows: Rows, index: int, before: GuardState) -> GuardState:
+    """The state in the row that was made from ``before``."""
+    row = rows[index]
     sign = row[kernel.SIGN]
     return before.model_copy(
         update={
@@ -233,7 +234,7 @@ def warm_up() -> None:
     rows.add(state, policy)
     rows.step_all(Decimal(101), opened_at)
     bars = np.full(1, 100.0)
-    kernel.walk_bars(make_row(state, policy), bars, bars, bars, bars, np.zeros(1, np.int64), 1)
+    kernel.walk_bars(make_row(state, policy), 0, bars, bars, bars, bars, np.zeros(1, np.int64), 1)
 
 
 def _fraction(percent: Decimal | None) -> float:

@@ -33,8 +33,7 @@ def _row(position: PositionView) -> None:
         cells[4].markdown(_levels(position))
         cells[5].markdown(_ratchet(position.ratchet))
         cells[6].markdown(_protection(position.state, position.protection))
-        closable = position.state in ("open", "entering")
-        if cells[7].button("Close", key=f"close-{position.id}", disabled=not closable, width="stretch"):
+        if cells[7].button("Close", key=f"close-{position.id}", disabled=position.state != "open", width="stretch"):
             st.session_state[CLOSING] = position
             st.rerun()
 

@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from sqlalchemy.ext.asyncio import AsyncSession
-from workflows.position import CloseRequest as CloseCommand
-from workflows.position import SetTargets
 
 from api import commands
 from api.authentication import Operator, Viewer
@@ -30,6 +28,8 @@ from domain.views import (
     TargetsAccepted,
     TargetsRequest,
 )
+from workflows.position import CloseRequest as CloseCommand
+from workflows.position import SetTargets
 
 router = APIRouter(prefix="/positions", tags=["positions"])
 
@@ -140,4 +140,6 @@ async def _over(services: Services, position_id: str) -> ApiError:
 
 
 def _not_open(position_id: str, state: str) -> ApiError:
-    return ApiError(409, "not-open", "Not open", f"position {position_id} is {state}: there is nothing left to do")
+    return ApiError(
+        409, "position-not-open", "Position not open", f"position {position_id} is {state}: there is nothing left to do"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from workflows.position import PositionInput
 
 from api import commands
 from api.authentication import Operator, Viewer
@@ -18,7 +17,7 @@ from domain.ids import manual_position_id
 from domain.market import Category, PositionSide
 from domain.position import PositionState
 from domain.views import FieldFault, Problem, TradeAccepted, TradeDefaults, TradeRequest
-from observability.tracing import current_trace_id
+from workflows.position import PositionInput
 
 router = APIRouter(prefix="/trades", tags=["trades"])
 
@@ -40,7 +39,6 @@ async def trade(services: ServicesDep, caller: Operator, key: KeyHeader, request
         policy=request.exit_policy,
         requested_by=caller.who,
         reason=request.reason,
-        trace=current_trace_id(),
     )
     once = Once(services.database, "POST /v1/trades", key, request, "/v1/trades")
     return await once.answer(202, lambda: _open(services, wanted))

@@ -58,7 +58,9 @@ class StreamHub:
         self, category: Category, symbol: str, on_ticker: Callable[[Ticker], None], on_gap: OnGap
     ) -> StreamSubscription:
         topic = f"tickers.{symbol}"
-        return self._subscribe(category.value, [(topic, lambda: _TickerState(category, self._ticker_time), on_ticker)], on_gap)
+        return self._subscribe(
+            category.value, [(topic, lambda: _TickerState(category, self._ticker_time), on_ticker)], on_gap
+        )
 
     def candles(
         self, category: Category, symbol: str, timeframe: str, on_candle: Callable[[Candle], None], on_gap: OnGap

@@ -210,8 +210,9 @@ def _push_endpoint(venue: Venue) -> Callable[[Request], Awaitable[Response]]:
             return _json({"error": str(violation)}, 400)
         except UnknownSymbol as unknown:
             return _json({"error": f"symbol: {unknown.args[0]} is not traded"}, 400)
+        published = venue.hub.published(ticks[-1].at)
         venue.pump()
-        published_ns = await venue.hub.published(ticks[-1].at)
+        published_ns = await published
         rows = [{"category": t.category, "symbol": t.symbol, "sequence": t.sequence} for t in ticks]
         at = ticks[0].at
         return _json({"at": _iso(at), "at_ms": to_millis(at), "published_ns": published_ns, "ticks": rows})

@@ -78,11 +78,11 @@ class PublicHub:
             self._tell_candle(topic, candle, by_name.get(candle.name, ()))
         self._resolve(begun_ns)
 
-    async def published(self, instant: datetime) -> int:
-        """Wait until the market is told up to ``instant``; the wall time (ns) at which that publication began."""
+    def published(self, instant: datetime) -> asyncio.Future[int]:
+        """The next publication that tells the market up to ``instant``: the wall time (ns) at which it began."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((instant, future))
-        return await future
+        return future
 
     async def serve(self, websocket: WebSocket, category: Category) -> None:
         """Serve one socket until it ends."""

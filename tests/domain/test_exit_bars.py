@@ -81,7 +81,7 @@ def test_many_bars_at_once_are_the_same_bars_one_by_one(side, policy, series):
     _, left = walked(state, policy, *series)
     opens, highs, lows, closes = (np.array([float(value) for value in column]) for column in zip(*series, strict=True))
     starts = np.array([to_milliseconds(OPENED_AT + index * BAR) for index in range(len(series))], np.int64)
-    index, code, price = kernel.walk_bars(make_row(state, policy), opens, highs, lows, closes, starts, 10_000)
+    index, code, price = kernel.walk_bars(make_row(state, policy), 0, opens, highs, lows, closes, starts, 10_000)
     assert (index >= 0) == (left is not None)
     if left is not None:
         assert (reason_of(code), D(repr(price))) == left

@@ -53,7 +53,7 @@ class PaperExchange:
         return self.control("GET", "clock")
 
     def push_ticks(self, ticks: Sequence[Mapping[str, Any]]) -> Any:
-        """Make these trades ({category, symbol, price, qty?, side?}) happen now, in order; ``--manual`` markets only."""
+        """Make trades ({category, symbol, price, qty?, side?}) happen now, in order; ``--manual`` markets only."""
         return self.control("POST", "ticks", json=list(ticks))
 
     def add_fault(self, **fault: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import httpx
+
 from workers.stack import temporal
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ class UnknownSymbol(KeyError):
     """The market has no such instrument."""
 
 
-def series_key(seed: int, category: Category, symbol: str) -> int:
-    """The 64-bit seed of one instrument's ticks."""
-    digest = hashlib.sha256(f"{seed}/{category}/{symbol}".encode()).digest()
+def series_key(seed: int, symbol: str) -> int:
+    """The 64-bit seed of a symbol's ticks: spot and perpetual take the same way."""
+    digest = hashlib.sha256(f"{seed}/{symbol}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
 
 
@@ -55,7 +55,7 @@ class BarFeed:
             name = source.instrument.category, source.instrument.symbol
             self._series[name] = TickedSeries(
                 source,
-                key=series_key(seed, *name),
+                key=series_key(seed, name[1]),
                 ticks_per_bar=ticks_per_bar(source.timeframe, ticks_per_minute),
                 live_from_ms=to_ms(start),
             )

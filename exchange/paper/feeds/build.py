@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from exchange.paper.feed import Feed
 from exchange.paper.feeds.manual import ManualFeed
-from exchange.paper.feeds.replay import replay_feed
+from exchange.paper.feeds.synthetic import synthetic_feed
 from exchange.paper.instruments import split_symbol, typical_price
 from exchange.paper.options import PaperOptions
 
@@ -18,20 +18,22 @@ def build_feed(options: PaperOptions) -> Feed:
     """The market of ``options``: replay, manual or synthetic.
 
     Synthetic and manual markets begin at 2025-01-01T00:00Z unless ``start`` says otherwise, so that the same options
-    are the same market on any day. A manual market's symbols may carry their opening price (``BTCUSDT=60000``).
+    are the same market on any day. Their symbols may carry an opening price (``BTCUSDT=60000``).
     Raises ValueError (CandleFileRefused and ReplayRefused among it) with a sentence for the operator.
     """
     start = (options.start or DEFAULT_START).astimezone(UTC)
     if options.replay and options.manual:
         raise ValueError("replay and manual exclude each other: give one")
     if options.replay:
+        from exchange.paper.feeds.replay import replay_feed  # pandas: half of the start-up time, for files only
+
         return replay_feed(options.replay, seed=options.seed, start=options.start)
     if not options.symbols:
         raise ValueError("symbols: at least one is needed")
     opening = dict(_opening(text) for text in options.symbols)
     if options.manual:
         return ManualFeed(options.data_dir / "manual.db", opening, start)
-    raise NotImplementedError
+    return synthetic_feed(opening, seed=options.seed, start=start)
 
 
 def _opening(text: str) -> tuple[str, Decimal]:

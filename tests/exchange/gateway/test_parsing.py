@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -186,7 +187,14 @@ def test_a_queried_candle_is_closed_when_its_end_has_passed() -> None:
     for late, closed in ((timedelta(hours=4), True), (timedelta(hours=4, microseconds=-1), False)):
         candle = parsing.queried_candle(Category.SPOT, "BTCUSDT", "4h", row, opened + late)
         assert candle.confirmed is closed
-    assert (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.turnover) == (1, 3, 0.5, 2, 10, 20)
+    assert (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.turnover) == (
+        1,
+        3,
+        0.5,
+        2,
+        10,
+        20,
+    )
 
 
 @given(st.decimals(min_value=0, max_value=10**9, places=8))
@@ -196,7 +204,7 @@ def test_a_number_survives_the_way_out_and_back(value: Decimal) -> None:
     assert parsing.number(told) == value
 
 
-@given(st.datetimes(min_value=datetime(2015, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)))
+@given(st.datetimes(timezones=st.just(UTC)))
 def test_a_moment_survives_to_the_millisecond(at: datetime) -> None:
     back = parsing.moment(str(parsing.milliseconds(at)))
     assert timedelta(0) <= at - back < timedelta(milliseconds=1)
@@ -208,4 +216,4 @@ def test_windows_cover_everything_once_and_none_is_too_wide(start: int, length: 
     assert cut[0][0] == start
     assert cut[-1][1] >= start + length
     assert all(last - first + 1 == width for first, last in cut)
-    assert all(following[0] == previous[1] + 1 for previous, following in zip(cut, cut[1:], strict=False))
+    assert all(following[0] == previous[1] + 1 for previous, following in pairwise(cut))

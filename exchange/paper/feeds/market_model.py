@@ -1,0 +1,190 @@
+"""The synthetic market's arithmetic: weeks of 15-minute returns with what real ones have.
+
+One common factor drives all symbols. It has regimes that last about ten days (rising, falling, quiet, turbulent),
+stochastic volatility (the logarithm follows an AR(1) process with a memory of a day and a half, after Taylor, 1986), a
+daily rhythm and Student-t shocks. A symbol's return is its beta times the factor plus shocks of its own of the same
+kind. Highs and lows are the extremes of a Brownian bridge between open and close. A weak pull towards the level
+of the beginning keeps a market that runs for years at plausible prices.
+
+A week follows from the one before it and the seed alone. What is carried on is rounded to whole billionths, so that
+the last bit of a machine's exp and log does not grow into another market.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+BARS_PER_DAY = 96
+BARS_PER_WEEK = 7 * BARS_PER_DAY
+_BILLION = 10**9
+_BAR_DEVIATION = 0.0022  # about 41 % a year, before regimes and volatility of volatility
+_MEMORY = math.exp(-1 / (1.5 * BARS_PER_DAY))
+_VOLATILITY_SPREAD = 0.45  # standard deviation of the logarithm of volatility
+_PULL_PER_WEEK = 0.006
+_STAY = 0.9
+_DRIFT_PER_DAY = np.array([0.007, -0.006, 0.0, -0.003])
+_VOLATILITY = np.array([0.95, 1.1, 0.6, 1.8])
+_BASIS_SPREAD = 0.0002
+_BASIS_MEMORY = 0.98
+_DEGREES = 4.5
+
+
+@dataclass(frozen=True, slots=True)
+class FactorWeek:
+    """A week of the common factor. ``level`` and ``log_volatility`` (billionths) and ``regime`` are its end state."""
+
+    returns: Floats
+    deviation: Floats
+    activity: Floats
+    level: int
+    log_volatility: int
+    regime: int
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolTraits:
+    """What tells one symbol from another.
+
+    ``own`` is the deviation of its own shocks as a share of the factor's, ``volume`` quote coins a quarter of an hour.
+    """
+
+    beta: float
+    own: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolWeek:
+    """A week of one symbol: logarithms relative to the beginning, quote volume, and the perpetual's basis.
+
+    ``level``, ``own_level``, ``own_volatility`` and ``basis_end`` (billionths) are its end state.
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    basis: Floats
+    level: int
+    own_level: int
+    own_volatility: int
+    basis_end: int
+
+
+_KNOWN_TRAITS = {
+    "BTCUSDT": SymbolTraits(1.0, 0.12, 9e7),
+    "ETHUSDT": SymbolTraits(1.1, 0.55, 5e7),
+    "SOLUSDT": SymbolTraits(1.3, 0.85, 2.5e7),
+    "XRPUSDT": SymbolTraits(1.0, 0.95, 1.5e7),
+    "DOGEUSDT": SymbolTraits(1.25, 1.0, 1.2e7),
+    "LINKUSDT": SymbolTraits(1.2, 0.9, 6e6),
+}
+
+
+def traits_of(symbol: str) -> SymbolTraits:
+    """Traits of a symbol; one that is not well known gets plausible ones from its name."""
+    known = _KNOWN_TRAITS.get(symbol)
+    if known:
+        return known
+    draw = np.random.Generator(np.random.Philox(key=_key(0, "traits", symbol, 0))).random(3)
+    return SymbolTraits(1.0 + 0.4 * draw[0], 0.8 + 0.5 * draw[1], 2e6 + 6e6 * draw[2])
+
+
+def factor_week(seed: int, number: int, before: FactorWeek | None) -> FactorWeek:
+    """Week ``number`` of the common factor; ``before`` is the previous one (None at the beginning)."""
+    rng = _generator(seed, "factor", "", number)
+    regimes = _regimes(rng, 2 if before is None else before.regime)
+    by_bar = np.repeat(regimes, BARS_PER_DAY)
+    log_volatility = _ar1(rng, before.log_volatility if before else 0, _MEMORY, _VOLATILITY_SPREAD)
+    rhythm = 1 + 0.35 * np.sin(2 * np.pi * (np.arange(BARS_PER_WEEK) % BARS_PER_DAY / BARS_PER_DAY - 0.35))
+    weekend = np.where(np.arange(BARS_PER_WEEK) >= 5 * BARS_PER_DAY, 0.75, 1.0)
+    activity = np.exp(log_volatility) * rhythm * weekend * _VOLATILITY[by_bar]
+    deviation = _BAR_DEVIATION * activity
+    level = before.level if before else 0
+    drift = _DRIFT_PER_DAY[by_bar] / BARS_PER_DAY - _PULL_PER_WEEK * level / _BILLION / BARS_PER_WEEK
+    returns = drift + deviation * _shocks(rng)
+    end = level + int(np.rint(returns * _BILLION).astype(np.int64).sum())
+    return FactorWeek(returns, deviation, activity, end, _billionths(log_volatility[-1]), int(regimes[-1]))
+
+
+def symbol_week(
+    seed: int, symbol: str, traits: SymbolTraits, number: int, factor: FactorWeek, before: SymbolWeek | None
+) -> SymbolWeek:
+    """Week ``number`` of a symbol over that week's factor; ``before`` is its previous one."""
+    rng = _generator(seed, "symbol", symbol, number)
+    own_volatility = _ar1(rng, before.own_volatility if before else 0, _MEMORY, 0.8 * _VOLATILITY_SPREAD)
+    own_deviation = traits.own * np.sqrt(factor.deviation * _BAR_DEVIATION) * np.exp(own_volatility)
+    pull = _PULL_PER_WEEK * (before.own_level if before else 0) / _BILLION / BARS_PER_WEEK
+    own = own_deviation * _shocks(rng) - pull
+    steps = np.rint((traits.beta * factor.returns + own) * _BILLION).astype(np.int64)
+    close = (before.level if before else 0) + np.cumsum(steps)
+    opening = close - steps
+    deviation = 0.8 * np.hypot(traits.beta * factor.deviation, own_deviation)
+    above, below = _bridge_extremes(rng, steps / _BILLION, deviation)
+    surprise = np.abs(steps / _BILLION) / np.hypot(traits.beta * factor.deviation, own_deviation)
+    mood = np.sqrt(factor.activity) * np.exp(0.5 * own_volatility) * (0.5 + 0.6 * np.minimum(surprise, 8.0))
+    return SymbolWeek(
+        open=opening / _BILLION,
+        high=opening / _BILLION + above,
+        low=opening / _BILLION + below,
+        close=close / _BILLION,
+        volume=traits.volume * mood * np.exp(0.3 * rng.standard_normal(BARS_PER_WEEK)),
+        basis=(basis := _ar1(rng, before.basis_end if before else 0, _BASIS_MEMORY, _BASIS_SPREAD)),
+        level=int(close[-1]),
+        own_level=(before.own_level if before else 0) + int(np.rint(own * _BILLION).astype(np.int64).sum()),
+        own_volatility=_billionths(own_volatility[-1]),
+        basis_end=_billionths(basis[-1]),
+    )
+
+
+def _regimes(rng: np.random.Generator, before: int) -> Ints:
+    """Seven days of regimes: stay with 0.9, else any of the others."""
+    days: list[int] = []
+    for stays, other in zip(rng.random(7), rng.integers(1, len(_VOLATILITY), 7), strict=True):
+        before = before if stays < _STAY else (before + int(other)) % len(_VOLATILITY)
+        days.append(before)
+    return np.array(days, np.int64)
+
+
+def _shocks(rng: np.random.Generator) -> Floats:
+    """Student-t shocks of variance 1, cut at 12 deviations."""
+    raw = rng.standard_t(_DEGREES, BARS_PER_WEEK) * math.sqrt((_DEGREES - 2) / _DEGREES)
+    return np.clip(raw, -12.0, 12.0)
+
+
+def _ar1(rng: np.random.Generator, start: int, memory: float, spread: float) -> Floats:
+    """A week of an AR(1) process of standard deviation ``spread`` that goes on from ``start`` (billionths)."""
+    value = start / _BILLION
+    made: list[float] = []
+    for shock in (rng.standard_normal(BARS_PER_WEEK) * (spread * math.sqrt(1 - memory * memory))).tolist():
+        value = memory * value + shock
+        made.append(value)
+    return np.array(made)
+
+
+def _bridge_extremes(rng: np.random.Generator, change: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+    """(highest, lowest) of Brownian bridges from 0 to ``change``: the law of their maximum, inverted."""
+    draw = -2.0 * np.square(deviation) * np.log1p(-rng.random((2, BARS_PER_WEEK)))
+    return (change + np.sqrt(np.square(change) + draw[0])) / 2, (change - np.sqrt(np.square(change) + draw[1])) / 2
+
+
+def _billionths(value: float) -> int:
+    return round(float(value) * _BILLION)
+
+
+def _key(seed: int, kind: str, symbol: str, number: int) -> int:
+    digest = hashlib.sha256(f"{seed}/{kind}/{symbol}/{number}".encode()).digest()
+    return int.from_bytes(digest[:16], "big")
+
+
+def _generator(seed: int, kind: str, symbol: str, number: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=_key(seed, kind, symbol, number)))

@@ -1,0 +1,166 @@
+"""A seeded market of several symbols without end, with two years of history before its start.
+
+Base candles of 15 minutes are made by the week (see ``market_model``) when they are first asked for, and kept. The same
+seed gives the same market, and a symbol's prices don't depend on which others are traded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.candle import Timeframe, to_ms
+from domain.market import Category, Instrument
+from exchange.paper.feeds.bar_feed import TICKS_PER_MINUTE, BarFeed
+from exchange.paper.feeds.market_model import (
+    BARS_PER_WEEK,
+    FactorWeek,
+    SymbolWeek,
+    factor_week,
+    symbol_week,
+    traits_of,
+)
+from exchange.paper.feeds.tick_path import BarBlock, Ints
+from exchange.paper.instruments import make_instrument
+
+HISTORY_WEEKS = 104
+_SPOT_SHARE = 0.3
+_FEWEST_UNITS = 100
+
+
+class FactorWeeks:
+    """The common factor of a seed, week by week."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._weeks: list[FactorWeek] = []
+
+    def week(self, number: int) -> FactorWeek:
+        while len(self._weeks) <= number:
+            before = self._weeks[-1] if self._weeks else None
+            self._weeks.append(factor_week(self._seed, len(self._weeks), before))
+        return self._weeks[number]
+
+
+class SymbolWeeks:
+    """One symbol's weeks over the common factor, scaled so that it stands at ``price`` when candle ``start`` opens."""
+
+    def __init__(self, seed: int, symbol: str, price: Decimal, factor: FactorWeeks, start: int) -> None:
+        self.instruments = {category: make_instrument(category, symbol, price) for category in Category}
+        self._symbol = symbol
+        self._price = price
+        self._start = start
+        self._seed = seed
+        self._factor = factor
+        self._traits = traits_of(symbol)
+        self._last: SymbolWeek | None = None
+        self._blocks: dict[Category, list[BarBlock]] = {category: [] for category in Category}
+        self._beginning: float | None = None  # price at the beginning of history
+
+    def block(self, category: Category, week: int) -> BarBlock:
+        """The 672 candles of a week in whole units of the instrument's tick and quantity step."""
+        blocks = self._blocks[category]
+        while len(blocks) <= week:
+            number = len(blocks)
+            made = self._week(number, self._last)
+            for kind, kept in self._blocks.items():
+                kept.append(self._in_units(kind, number, made, kept[-1] if kept else None))
+            self._last = made
+        return blocks[week]
+
+    def _week(self, number: int, before: SymbolWeek | None) -> SymbolWeek:
+        return symbol_week(self._seed, self._symbol, self._traits, number, self._factor.week(number), before)
+
+    def _price_at_beginning(self) -> float:
+        """The price that leads to the wanted one at the start: the way there is walked once to know."""
+        if self._beginning is None:
+            week: SymbolWeek | None = None
+            for number in range(self._start // BARS_PER_WEEK + 1):
+                week = self._week(number, week)
+            level = float(week.open[self._start % BARS_PER_WEEK]) if week is not None else 0.0
+            self._beginning = float(self._price) * float(np.exp(-level))
+        return self._beginning
+
+    def _in_units(self, category: Category, number: int, week: SymbolWeek, before: BarBlock | None) -> BarBlock:
+        instrument = self.instruments[category]
+        linear = category is Category.LINEAR
+        price = self._price_at_beginning()
+        scale = price / float(instrument.tick_size) * (np.exp(week.basis) if linear else 1.0)
+        close = np.maximum(_whole(np.exp(week.close) * scale), 1)
+        first = close[0] if before is None else before.close[-1]
+        opening = np.concatenate([[first], close[:-1]])
+        quote = week.volume if linear else week.volume * _SPOT_SHARE
+        units = quote / (np.exp(week.close) * price * float(instrument.qty_step))
+        return BarBlock(
+            number=np.arange(number * BARS_PER_WEEK, (number + 1) * BARS_PER_WEEK),
+            open=opening,
+            high=np.maximum(_whole(np.exp(week.high) * scale), np.maximum(opening, close)),
+            low=np.maximum(np.minimum(_whole(np.exp(week.low) * scale), np.minimum(opening, close)), 1),
+            close=close,
+            volume=np.maximum(_whole(units), _FEWEST_UNITS),
+        )
+
+
+class SyntheticSource:
+    """One instrument of the synthetic market. See ``BarSource``."""
+
+    timeframe: Timeframe = Timeframe.M15
+    count: int | None = None
+
+    def __init__(self, weeks: SymbolWeeks, instrument: Instrument, origin_ms: int) -> None:
+        self.instrument: Instrument = instrument
+        self.origin_ms = origin_ms
+        self.price_unit = instrument.tick_size
+        self.qty_unit = instrument.qty_step
+        self._weeks = weeks
+
+    def block(self, first: int, last: int) -> BarBlock:
+        weeks = range(first // BARS_PER_WEEK, max(last - 1, first) // BARS_PER_WEEK + 1)
+        parts = [self._weeks.block(self.instrument.category, week) for week in weeks]
+        begin = first - weeks.start * BARS_PER_WEEK
+        chosen = slice(begin, begin + last - first)
+        if len(parts) == 1:
+            joined = [_column(parts[0], name)[chosen] for name in _COLUMNS]
+        else:
+            joined = [np.concatenate([_column(part, name) for part in parts])[chosen] for name in _COLUMNS]
+        return BarBlock(*joined)
+
+    def known_turnover(self, first: int, last: int) -> npt.NDArray[np.float64] | None:
+        return None
+
+
+_COLUMNS = ("number", "open", "high", "low", "close", "volume")
+
+
+def _column(block: BarBlock, name: str) -> Ints:
+    return getattr(block, name)
+
+
+def _whole(values: npt.NDArray[np.float64]) -> Ints:
+    return np.rint(values).astype(np.int64)
+
+
+def synthetic_feed(
+    opening: Mapping[str, Decimal], *, seed: int, start: datetime, ticks_per_minute: float = TICKS_PER_MINUTE
+) -> BarFeed:
+    """The market of ``seed`` whose symbols stand at ``opening`` (quote coins) at ``start``.
+
+    ``start`` is floored to 15 minutes; history reaches 104 weeks further back.
+    """
+    begin = Timeframe.M15.floor(start)
+    origin_ms = Timeframe.W1.floor_ms(to_ms(begin)) - HISTORY_WEEKS * Timeframe.W1.milliseconds
+    factor = FactorWeeks(seed)
+    sources: list[SyntheticSource] = []
+    for symbol, price in opening.items():
+        weeks = SymbolWeeks(seed, symbol, price, factor, (to_ms(begin) - origin_ms) // Timeframe.M15.milliseconds)
+        sources += [SyntheticSource(weeks, instrument, origin_ms) for instrument in weeks.instruments.values()]
+    told = (
+        f"{seed} {begin.isoformat()} {sorted((name, str(price)) for name, price in opening.items())} {ticks_per_minute}"
+    )
+    epoch = f"synthetic-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    return BarFeed(sources, epoch=epoch, start=begin, end=None, seed=seed, ticks_per_minute=ticks_per_minute)

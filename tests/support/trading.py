@@ -1,0 +1,180 @@
+"""A trading worker in the test's own process, on real servers, and the few calls a test makes of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+from temporalio.client import Client, WorkflowHandle
+
+from activities.guard_book import GuardBook
+from config.settings import Settings
+from db.models import Order, OrderExecution, Position, PositionEvaluation, SystemEvent
+from db.session import Database
+from domain.exits import ExitPolicy
+from domain.ids import OrderRole, manual_position_id
+from domain.market import Category, PositionSide
+from domain.order import OrderState
+from domain.position import PositionState
+from exchange.bybit import BybitExchange
+from tests.support.paper import PaperExchange
+from tests.support.waiting import eventually
+from workers.connections import Connections
+from workers.trading import market_worker, start_streams, trading_worker
+from workflows.options import TRADING_QUEUE
+from workflows.plugin import ats_plugin
+from workflows.position import PositionInput, PositionWorkflow
+
+DEFAULT_POLICY = ExitPolicy(stop_loss_pct=Decimal(2), take_profit_pct=Decimal(6))
+
+
+@dataclass
+class Trading:
+    """A running system without its surfaces."""
+
+    connections: Connections
+    exchange: PaperExchange
+    book: GuardBook
+    http: httpx.AsyncClient
+    handles: list[WorkflowHandle[Any, Any]] = field(default_factory=list)
+
+    @property
+    def client(self) -> Client:
+        return self.connections.client
+
+    @property
+    def database(self) -> Database:
+        return self.connections.database
+
+    async def push(self, category: Category, symbol: str, *prices: str) -> Any:
+        """Make trades at these prices happen now, in order."""
+        ticks = [{"category": category, "symbol": symbol, "price": price} for price in prices]
+        answer = await self.http.post("/paper/ticks", json=ticks)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def fault(self, **fault: Any) -> None:
+        (await self.http.post("/paper/faults", json=fault)).raise_for_status()
+
+    async def books(self) -> dict[str, Any]:
+        return (await self.http.get("/paper/books")).raise_for_status().json()
+
+    async def open(
+        self,
+        category: Category = Category.SPOT,
+        symbol: str = "BTCUSDT",
+        side: PositionSide = PositionSide.LONG,
+        usd: str = "1000",
+        policy: ExitPolicy = DEFAULT_POLICY,
+        **fields: Any,
+    ) -> WorkflowHandle[Any, Any]:
+        """Start a position and return its handle; ``positions`` tells how it stands."""
+        position_id = manual_position_id(uuid.uuid4().hex)
+        wanted = PositionInput(
+            position_id=position_id,
+            category=category,
+            symbol=symbol,
+            side=side,
+            usd=Decimal(usd),
+            policy=policy,
+            requested_by="test",
+            reason="test",
+            **fields,
+        )
+        handle = await self.client.start_workflow(
+            PositionWorkflow.run, wanted, id=f"position/{position_id}", task_queue=TRADING_QUEUE
+        )
+        self.handles.append(handle)
+        return handle
+
+    async def position(self, handle: WorkflowHandle[Any, Any]) -> Position | None:
+        async with self.database.session() as session:
+            return await session.get(Position, handle.id.removeprefix("position/"))
+
+    async def until_watched(self, handle: WorkflowHandle[Any, Any]) -> Position:
+        """Wait until a guard sees the market for the position and, on spot, its stop rests."""
+
+        async def watched() -> Position | None:
+            position = await self.position(handle)
+            if position is None or position.state != PositionState.OPEN:
+                return None
+            async with self.database.session() as session:
+                joined = await session.scalar(
+                    select(PositionEvaluation.id)
+                    .where(PositionEvaluation.position_id == position.position_id)
+                    .where(PositionEvaluation.guard_epoch == position.guard_epoch)
+                    .limit(1)
+                )
+            if joined is None:
+                return None
+            if position.category == Category.SPOT:
+                stops = [o for o in await self.orders(position.position_id) if o.role == OrderRole.STOP]
+                if not stops or stops[-1].state != OrderState.UNTRIGGERED:
+                    return None
+            return position
+
+        return await eventually(watched, f"{handle.id} watched and protected")
+
+    async def orders(self, position_id: str | None = None) -> Sequence[Order]:
+        wanted = select(Order).order_by(Order.created_at)
+        if position_id is not None:
+            wanted = wanted.where(Order.position_id == position_id)
+        async with self.database.session() as session:
+            return (await session.scalars(wanted)).all()
+
+    async def executions(self) -> Sequence[OrderExecution]:
+        async with self.database.session() as session:
+            return (await session.scalars(select(OrderExecution))).all()
+
+    async def events(self, kind: str | None = None) -> Sequence[SystemEvent]:
+        wanted = select(SystemEvent).order_by(SystemEvent.id)
+        if kind is not None:
+            wanted = wanted.where(SystemEvent.kind == kind)
+        async with self.database.session() as session:
+            return (await session.scalars(wanted)).all()
+
+
+def test_settings(dsn: str, temporal_address: str, exchange: PaperExchange, **changes: Any) -> Settings:
+    """Settings that point at running servers, read from nowhere else."""
+    return Settings.model_validate(
+        {
+            "postgres": {"dsn": dsn},
+            "temporal": {"address": temporal_address},
+            "exchange": {"url": exchange.url, "api_key": exchange.key, "api_secret": exchange.secret},
+            **changes,
+        }
+    )
+
+
+@asynccontextmanager
+async def running_trading(settings: Settings, exchange: PaperExchange) -> AsyncIterator[Trading]:
+    """The trading worker's own parts, on the given servers. Workflows still running at the end are terminated."""
+    async with AsyncExitStack() as opened:
+        database = Database(settings.postgres.dsn.get_secret_value() if settings.postgres.dsn else "")
+        opened.push_async_callback(database.close)
+        gateway = BybitExchange.from_settings(settings)
+        opened.push_async_callback(gateway.close)
+        await gateway.start()
+        client = await Client.connect(settings.temporal_address, plugins=[ats_plugin()])
+        connections = Connections(settings, database, gateway, client)
+        book = GuardBook(database, gateway)
+        await book.start()
+        opened.push_async_callback(book.close)
+        await opened.enter_async_context(trading_worker(connections, book))
+        await opened.enter_async_context(market_worker(connections))
+        await start_streams(client)
+        http = await opened.enter_async_context(httpx.AsyncClient(base_url=exchange.url, timeout=10))
+        trading = Trading(connections, exchange, book, http)
+        opened.push_async_callback(_end_all, client)
+        yield trading
+
+
+async def _end_all(client: Client) -> None:
+    async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
+        await client.get_workflow_handle(execution.id).terminate("the test is over")
