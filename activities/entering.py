@@ -164,7 +164,11 @@ class EntryActivities:
             known = await find_instrument(session, category, symbol)
         if known is not None:
             return known
-        listed = [each for each in await self._exchange.instruments(category, symbol) if each.symbol == symbol]
+        try:
+            answer = await self._exchange.instruments(category, symbol)
+        except Refused as refused:
+            raise FilterViolation("symbol", f"{symbol} is not listed on {category} ({refused})") from refused
+        listed = [each for each in answer if each.symbol == symbol]
         if not listed:
             raise FilterViolation("symbol", f"{symbol} is not listed on {category}")
         async with self._database.session() as session:

@@ -16,7 +16,7 @@ from db.models import ApiKey
 from db.session import Database
 
 KNOWN_SECONDS = 60.0
-REFUSED_SECONDS = 3.0
+REFUSED_SECONDS = 1.0
 _REMEMBERED = 1_000
 
 

@@ -141,5 +141,5 @@ def _summary(status: StackStatus, settings: Settings) -> dict[str, object]:
         "launcher_pid": status.launcher_pid,
         "mode": settings.exchange.mode,
         "urls": status.urls,
-        "parts": [part.model_dump(mode="json", exclude={"born"}) for part in status.parts],
+        "parts": [part.model_dump(mode="json", exclude={"born", "stop_signal"}) for part in status.parts],
     }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from domain.jit import compiled
 
 Rows = NDArray[np.float64]
-"""Shape (n, WIDTH). Functions take rows and an index: a slice for each row would cost ten times the step itself."""
+"""Shape (n, WIDTH)."""
 
 # State.
 ACTIVE: Final = 0
@@ -89,6 +89,18 @@ def raise_stop(rows: Rows, index: int) -> None:
 
 
 @compiled
+def judge(signed: float, time_ms: float, stop: float, level: float, target: float, deadline: float) -> int:
+    """The reason code that a signed price at a time means for these levels (NONE: stay). The stop comes first."""
+    if signed <= stop + AT_STOP * abs(stop):
+        return int(level)
+    if signed >= target:
+        return TAKE_PROFIT
+    if time_ms >= deadline:
+        return MAX_HOLD
+    return NONE
+
+
+@compiled
 def step(rows: Rows, index: int, price: float, time_ms: float) -> int:
     """One trade at ``price``: ratchet the row, and the reason code if the position is to be left (else NONE).
 
@@ -102,14 +114,7 @@ def step(rows: Rows, index: int, price: float, time_ms: float) -> int:
     if signed > rows[index, BEST]:
         rows[index, BEST] = signed
         raise_stop(rows, index)
-    reason = NONE
-    stop = rows[index, STOP]
-    if signed <= stop + AT_STOP * abs(stop):
-        reason = int(rows[index, LEVEL])
-    elif signed >= rows[index, TARGET]:
-        reason = TAKE_PROFIT
-    elif time_ms >= rows[index, DEADLINE]:
-        reason = MAX_HOLD
+    reason = judge(signed, time_ms, rows[index, STOP], rows[index, LEVEL], rows[index, TARGET], rows[index, DEADLINE])
     if reason != NONE:
         rows[index, ACTIVE] = 0.0
     return reason
@@ -125,22 +130,35 @@ def step_rows(
 ) -> tuple[int, int]:
     """``step`` for the first ``count`` rows. Gives how many fired and how many ratcheted (stop moved or a level armed).
 
+    Passing an array to a compiled function costs more than all of ``step``, so its few lines stand here again; what is
+    decided is decided in ``raise_stop`` and ``judge``, for both.
+
     Their indexes are written to the front of ``told[FIRED]`` (with ``told[REASON]``) and ``told[RATCHETED]``; shape
     (3, at least ``count``).
     """
     fired_count = 0
     ratcheted_count = 0
     for index in range(count):
-        stop = rows[index, STOP]
-        armed = rows[index, BREAK_EVEN_ARMED] + rows[index, TRAILING_ARMED]
-        reason = step(rows, index, price, time_ms)
+        if rows[index, ACTIVE] == 0.0 or time_ms < rows[index, AS_OF]:
+            continue
+        rows[index, AS_OF] = time_ms
+        signed = price * rows[index, SIGN]
+        if signed > rows[index, BEST]:
+            rows[index, BEST] = signed
+            stop = rows[index, STOP]
+            armed = rows[index, BREAK_EVEN_ARMED] + rows[index, TRAILING_ARMED]
+            raise_stop(rows, index)
+            if rows[index, STOP] != stop or rows[index, BREAK_EVEN_ARMED] + rows[index, TRAILING_ARMED] != armed:
+                told[RATCHETED, ratcheted_count] = index
+                ratcheted_count += 1
+        reason = judge(
+            signed, time_ms, rows[index, STOP], rows[index, LEVEL], rows[index, TARGET], rows[index, DEADLINE]
+        )
         if reason != NONE:
+            rows[index, ACTIVE] = 0.0
             told[FIRED, fired_count] = index
             told[REASON, fired_count] = reason
             fired_count += 1
-        if rows[index, STOP] != stop or rows[index, BREAK_EVEN_ARMED] + rows[index, TRAILING_ARMED] != armed:
-            told[RATCHETED, ratcheted_count] = index
-            ratcheted_count += 1
     return fired_count, ratcheted_count
 
 

@@ -270,7 +270,10 @@ class PositionWorkflow:
     async def _settle(self, position_id: str) -> Settled:
         if self._stop_kept is not None:
             if self._stop is not None and not self._stop.done():
-                await self._stop.signal(OrderWorkflow.cancel)
+                try:
+                    await self._stop.signal(OrderWorkflow.cancel)
+                except ApplicationError as over:  # it ended while the signal was under way
+                    workflow.logger.info("stop order is over", extra={"error": str(over)})
             await self._stop_kept
         settled = await workflow.execute_activity_method(ExitActivities.settle_position, position_id, **BOOKS)
         self._state, self._qty, self._settled = settled.state, Decimal(0), settled

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import requests
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from exchange.protocol import DuplicateOrder, ExchangeError, OutcomeUnknown, Refused, RetryLater
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DUPLICATE_CODES = frozenset({110072, 170141})
 
@@ -55,6 +60,23 @@ def sort_failure(failure: Exception) -> ExchangeError:
     if _never_connected(failure):
         return RetryLater(f"no connection: {_innermost(failure)}")
     return OutcomeUnknown(f"{type(failure).__name__}: {failure}")
+
+
+def unreadable_is_unknown(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """For a coroutine that reads an answer: a field that is missing or makes no sense is OutcomeUnknown.
+
+    The exchange said yes, so what was asked has probably happened; a KeyError would look as if it had not.
+    """
+
+    @wraps(call)
+    async def read(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await call(*args, **kwargs)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as failure:
+            name = getattr(call, "__name__", "call")
+            raise OutcomeUnknown(f"{name}: unreadable answer: {type(failure).__name__}: {failure}") from failure
+
+    return read
 
 
 def _never_connected(failure: Exception) -> bool:

@@ -12,7 +12,7 @@ from config.settings import Settings
 from domain.clock import MarketClock
 from domain.market import Category, Instrument
 from exchange.bybit import parsing
-from exchange.bybit.errors import LEVERAGE_UNCHANGED, UNKNOWN_ORDER_CODES
+from exchange.bybit.errors import LEVERAGE_UNCHANGED, UNKNOWN_ORDER_CODES, unreadable_is_unknown
 from exchange.bybit.market_time import PaperTime, WallTime
 from exchange.bybit.parsing import milliseconds, moment, plain
 from exchange.bybit.rest import RestClient, RestOptions, windows
@@ -99,11 +99,13 @@ class BybitExchange:
         """Market time, at most a second of extrapolation old in paper mode. Raises RetryLater."""
         return await self._time.read()
 
+    @unreadable_is_unknown
     async def server_time(self) -> datetime:
         """The exchange's protocol clock (wall time), by which signatures are judged."""
         answer = await self._rest.query("get_server_time")
         return datetime.fromtimestamp(int(answer["result"]["timeNano"]) / 1e9, UTC)
 
+    @unreadable_is_unknown
     async def instruments(self, category: Category, symbol: str | None = None) -> list[Instrument]:
         """Perpetuals or spot pairs, tradable or not; [] or Refused for an unknown ``symbol``."""
         limit = 1000 if category is Category.LINEAR else None
@@ -111,6 +113,7 @@ class BybitExchange:
         wanted = [row for row in rows if row.get("contractType", "LinearPerpetual") == "LinearPerpetual"]
         return [parsing.instrument(category, row) for row in wanted]
 
+    @unreadable_is_unknown
     async def ticker(self, category: Category, symbol: str) -> Ticker:
         """Raises Refused for an unknown symbol."""
         answer = await self._rest.query("get_tickers", category=category.value, symbol=symbol)
@@ -120,12 +123,14 @@ class BybitExchange:
         at = (await self.market_clock()).now if self.mode == "paper" else moment(answer["time"])
         return parsing.ticker(category, rows[0], at)
 
+    @unreadable_is_unknown
     async def order_book(self, category: Category, symbol: str, depth: int = 1) -> BookTop:
         """At least ``depth`` levels a side where the book has them (1 to 1000)."""
         limit = next((known for known in _BOOK_DEPTHS[category] if known >= depth), _BOOK_DEPTHS[category][-1])
         answer = await self._rest.query("get_orderbook", category=category.value, symbol=symbol, limit=limit)
         return parsing.book(category, answer["result"])
 
+    @unreadable_is_unknown
     async def recent_trades(self, category: Category, symbol: str) -> list[Trade]:
         """The newest public trades the exchange still tells (60 spot, 1000 linear), oldest first."""
         limit = 60 if category is Category.SPOT else 1000
@@ -133,6 +138,7 @@ class BybitExchange:
         trades = [parsing.queried_trade(category, row) for row in reversed(answer["result"]["list"])]
         return sorted(trades, key=lambda trade: trade.at)  # stable: trades of one millisecond keep their order
 
+    @unreadable_is_unknown
     async def candles(
         self, category: Category, symbol: str, timeframe: str, start: datetime, end: datetime
     ) -> list[Candle]:
@@ -159,6 +165,7 @@ class BybitExchange:
 
     # orders
 
+    @unreadable_is_unknown
     async def place_order(self, request: OrderRequest) -> OrderAck:
         """Send it once. Raises DuplicateOrder, Refused, RetryLater (not sent or not looked at) or OutcomeUnknown."""
         answer = await self._rest.order("place_order", **_order_params(request))
@@ -189,6 +196,7 @@ class BybitExchange:
         for kind in kinds:
             await self._rest.order("cancel_all_orders", category=category.value, symbol=symbol, orderFilter=kind)
 
+    @unreadable_is_unknown
     async def find_order(self, category: Category, symbol: str, order_link_id: str) -> OrderReport | None:
         """Realtime, then history. None means: not found in either (which alone proves nothing)."""
         for method in ("get_open_orders", "get_order_history"):
@@ -198,6 +206,7 @@ class BybitExchange:
                     return parsing.order(category, row)
         return None
 
+    @unreadable_is_unknown
     async def open_orders(self, category: Category, symbol: str | None = None) -> list[OrderReport]:
         """Orders resting or waiting for their trigger, every page."""
         rows = await self._rest.rows(
@@ -205,6 +214,7 @@ class BybitExchange:
         )
         return [parsing.order(category, row) for row in rows]
 
+    @unreadable_is_unknown
     async def executions(
         self,
         category: Category,
@@ -227,6 +237,7 @@ class BybitExchange:
 
     # account
 
+    @unreadable_is_unknown
     async def positions(self, category: Category = Category.LINEAR, symbol: str | None = None) -> list[PositionReport]:
         """Linear positions; without ``symbol`` only those that are not flat. Spot has none: []."""
         if category is Category.SPOT:
@@ -245,11 +256,13 @@ class BybitExchange:
             if refusal.code != LEVERAGE_UNCHANGED:
                 raise
 
+    @unreadable_is_unknown
     async def wallet(self) -> Wallet:
         """The unified account."""
         answer = await self._rest.query("get_wallet_balance", accountType="UNIFIED")
         return parsing.wallet(answer["result"]["list"][0])
 
+    @unreadable_is_unknown
     async def transaction_log(self, since: datetime | None = None) -> list[TransactionLogRow]:
         """Every change of the wallet, oldest first, every page; without ``since`` those of the last 24 hours."""
         rows = await self._dated_rows("get_transaction_log", since, accountType="UNIFIED", limit=50)
@@ -320,7 +333,7 @@ def _order_params(request: OrderRequest) -> dict[str, Any]:
         params["reduceOnly"] = True
     if request.trigger_price is not None:
         if request.trigger_rises is None:
-            raise ValueError("trigger_rises: a linear conditional order needs its direction")
+            raise Refused("trigger_rises: a linear conditional order needs its direction (not sent)")
         params |= {
             "triggerPrice": plain(request.trigger_price),
             "triggerDirection": 1 if request.trigger_rises else 2,

@@ -8,6 +8,7 @@ exchange's code and sleep, and retrying is decided above.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +18,7 @@ from typing import Any
 from pybit.unified_trading import HTTP
 
 from exchange.bybit.errors import sort_code, sort_failure
-from exchange.protocol import Mode, OutcomeUnknown, RetryLater
+from exchange.protocol import ExchangeError, Mode, OutcomeUnknown, RetryLater
 from observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -26,6 +27,7 @@ _WARM_UP_SECONDS = 5.0
 _CONNECT_SECONDS = 1.5
 _MARGIN_SECONDS = 1.0  # over the read timeout, so that the thread's own error is normally the one told
 _MAX_PAGES = 1000
+_KEEP_WARM_SECONDS = 5.0
 
 Answer = dict[str, Any]
 
@@ -53,6 +55,7 @@ class RestClient:
         self._opened: list[HTTP] = []
         self._orders = ThreadPoolExecutor(options.order_threads, thread_name_prefix="bybit-order")
         self._queries = ThreadPoolExecutor(options.query_threads, thread_name_prefix="bybit-query")
+        self._warmth: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Make every thread and its connection now, so that the first order pays for neither."""
@@ -61,10 +64,14 @@ class RestClient:
             self._warm(self._queries, self._options.query_threads),
         )
         if not all(ready):
-            log.warning("exchange not reachable yet", url=self._client().endpoint)
+            log.warning("exchange not reachable yet", at=self._options.url or self._options.mode)
+        self._warmth = asyncio.create_task(self._keep_warm())
 
     async def close(self) -> None:
         """End the threads; waits for a running call no longer than its own timeout."""
+        if self._warmth is not None:
+            self._warmth.cancel()
+            await asyncio.gather(self._warmth, return_exceptions=True)
         for pool in (self._orders, self._queries):
             pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.get_running_loop().run_in_executor(None, self._join)
@@ -93,7 +100,10 @@ class RestClient:
         raise OutcomeUnknown(f"{method}: more than {_MAX_PAGES} pages")
 
     async def _call(self, pool: ThreadPoolExecutor, method: str, params: dict[str, Any]) -> Answer:
-        job = pool.submit(self._send, method, params)
+        try:
+            job = pool.submit(self._send, method, params)
+        except RuntimeError:
+            raise RetryLater(f"{method}: this gateway is closed, not sent") from None
         waiter = asyncio.wrap_future(job)
         waiter.add_done_callback(_mark_retrieved)
         try:
@@ -152,6 +162,16 @@ class RestClient:
         jobs = [asyncio.wrap_future(pool.submit(warm)) for _ in range(threads)]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         return not any(isinstance(result, BaseException) for result in results)
+
+    async def _keep_warm(self) -> None:
+        """Use one order connection after the other, so that an exit after a quiet hour doesn't pay for a new one.
+
+        One at a time: whatever happens to it, the other threads stay free for orders. Idle threads take turns.
+        """
+        while True:
+            await asyncio.sleep(_KEEP_WARM_SECONDS)
+            with contextlib.suppress(ExchangeError):
+                await self._call(self._orders, "get_server_time", {})
 
     def _join(self) -> None:
         for pool in (self._orders, self._queries):

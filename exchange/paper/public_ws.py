@@ -227,35 +227,34 @@ class _PublicSocket:
         self._conn_id = uuid4().hex[:20]
         self._outbox: deque[str] = deque()
         self._filled = asyncio.Event()
-        self._over = False
+        self._cut = asyncio.Event()
 
     def send(self, message: str) -> None:
         """Queue an encoded message; a client that lets too many wait is cut off."""
-        if self._over:
+        if self._cut.is_set():
             return
         self._outbox.append(message)
         self._filled.set()
         if len(self._outbox) > _MOST_WAITING:
-            self._over = True
+            self._cut.set()
             self._outbox.clear()
 
     async def run(self) -> None:
-        tasks = {asyncio.create_task(self._write()), asyncio.create_task(self._read())}
+        tasks = {asyncio.create_task(work) for work in (self._write(), self._read(), self._cut.wait())}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._over = True
+            self._cut.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _write(self) -> None:
-        while not self._over:
+        while True:
             await self._filled.wait()
             self._filled.clear()
             while self._outbox:
                 await self._websocket.send({"type": "websocket.send", "text": self._outbox.popleft()})
-        await self._websocket.close(1008, "too slow")
 
     async def _read(self) -> None:
         while True:
@@ -290,7 +289,7 @@ class _PublicSocket:
                 self._reply(request, success=False, ret_msg=f"unknown op {other!r}")
 
     def _join(self, request: dict[str, Any], topics: list[str]) -> None:
-        if not self._over:
+        if not self._cut.is_set():
             self._reply(request, success=True, ret_msg="subscribe")
             self._hub.join(self._category, topics, self)
 

@@ -105,8 +105,10 @@ class QuoteBoard:
         for taker in (Side.SELL, Side.BUY):
             levels: dict[Decimal, Decimal] = {}
             for take in ladder(instrument, taker, last, liquidity):
+                if take.price not in levels and len(levels) == depth:
+                    break
                 levels[take.price] = levels.get(take.price, Decimal(0)) + take.qty
-            sides.append([[number(price), number(qty)] for price, qty in list(levels.items())[:depth]])
+            sides.append([[number(price), number(qty)] for price, qty in levels.items()])
         return sides[0], sides[1]
 
     def _statistics(self, category: Category, symbol: str, last: Decimal, now: datetime) -> Row:

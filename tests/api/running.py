@@ -14,6 +14,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.services import Services
 from client import AtsClient, Connection
 from config.credentials import api_key
 from config.settings import ApiSettings, PostgresSettings, Settings, TemporalSettings
@@ -57,10 +58,10 @@ def api_settings(folder: Path, dsn: str, temporal_address: str, **more: Any) -> 
 
 
 @contextmanager
-def running_api(settings: Settings) -> Iterator[RunningApi]:
+def running_api(settings: Settings, services: Services | None = None) -> Iterator[RunningApi]:
     """The API in a thread of this process, answering and with its admin key known; ended at the end."""
     configure_tracing("ats-api")
-    app = create_app(settings)
+    app = create_app(settings, services)
     config = uvicorn.Config(app, host="127.0.0.1", port=settings.api.port, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

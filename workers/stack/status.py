@@ -39,6 +39,7 @@ class PartStatus(BaseModel):
     restarts: int = 0
     detail: str = ""
     log: Path | None = None
+    stop_signal: int = signal.SIGTERM
 
 
 class StackStatus(BaseModel):
@@ -92,13 +93,15 @@ def birth(pid: int) -> float | None:
 def end_leftovers(status: StackStatus, patience_seconds: float = 8.0) -> list[str]:
     """End processes that a dead launcher's status file names and that still live. Returns their names."""
     living = [
-        (part.name, psutil.Process(part.pid))
+        (part, psutil.Process(part.pid))
         for part in status.parts
         if part.pid is not None and part.born is not None and birth(part.pid) == part.born
     ]
-    for _, process in living:
-        process.terminate()
+    for part, process in living:
+        signal_group(process.pid, signal.SIGCONT)  # a frozen one would never see the next
+        signal_group(process.pid, signal.Signals(part.stop_signal))
     _, stubborn = psutil.wait_procs([process for _, process in living], timeout=patience_seconds)
     for process in stubborn:
         signal_group(process.pid, signal.SIGKILL)
-    return [name for name, _ in living]
+    psutil.wait_procs(stubborn, timeout=patience_seconds)
+    return [part.name for part, _ in living]

@@ -82,6 +82,7 @@ class Supervisor:
             restarts=self.restarts,
             detail=self.detail,
             log=self.service.log,
+            stop_signal=self.service.stop_signal,
         )
 
     async def run(self) -> None:
@@ -90,7 +91,12 @@ class Supervisor:
             await self._wait_for_permission()
             if self._stopping:
                 break
-            reason = await self._one_life()
+            try:
+                reason = await self._one_life()
+            except Exception as error:
+                self.detail = str(error)
+                self._change(State.FAILED)
+                raise
             self.ready.clear()
             if self._stopping:
                 break
@@ -165,8 +171,8 @@ class Supervisor:
         finally:
             if process.returncode is None:
                 signal_group(process.pid, signal.SIGKILL)
+            await death
             kill_group(process.pid)  # whatever the child itself had started
-            death.cancel()
             readiness.cancel()
             await asyncio.gather(readiness, return_exceptions=True)
 

@@ -59,6 +59,7 @@ class ManualFeed:
         self._database = _open(path)
         for tick in _stored(self._database):
             self._tapes[tick.category, tick.symbol].append(tick)
+            self._told_until = max(self._told_until, tick.at)
 
     def push(self, trades: Sequence[PushedTrade], now: datetime) -> list[Tick]:
         """Make ``trades`` happen now, in their order, and store them; all or none.

@@ -214,8 +214,8 @@ class TickedSeries:
         ]
 
     def _products(self, price: Ints, qty: Ints) -> npt.NDArray[Any]:
-        """price x qty, exact: in int64 where every sum of them fits, in Python ints where it might not."""
-        if price.size and float(price.max()) * float(qty.sum()) >= _INT64_SAFE:
+        """price x qty, exact: in int64 where every one of them fits, in Python ints where it might not."""
+        if price.size and float(price.max()) * float(qty.max()) >= _INT64_SAFE:
             return price.astype(object) * qty
         return price * qty
 

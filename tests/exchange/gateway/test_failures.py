@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -100,6 +101,8 @@ async def test_a_ret_code_is_sorted_and_kept(serve: MakeServer, code: int, expec
         (body(b"{}"), OutcomeUnknown),
         (body(b'{"retCode": "what"}'), OutcomeUnknown),
         (body(b'{"retCode": 10001}'), OutcomeUnknown),
+        (ret(0, "accepted", nothing="readable"), OutcomeUnknown),
+        (body(b'{"retCode": 0, "result": null}'), OutcomeUnknown),
         (raw_http.close_without_answer, OutcomeUnknown),
         (raw_http.reset, OutcomeUnknown),
         (raw_http.half_an_answer, OutcomeUnknown),
@@ -208,9 +211,16 @@ async def test_pages_are_followed_to_the_end_with_their_cursor_untouched(serve: 
     assert "&cursor=a%3A1%2Cb%3D" in server.requests[1].splitlines()[0].replace("?", "&")
 
 
-async def test_closing_ends_every_thread(serve: MakeServer) -> None:
-    import threading
+async def test_a_closed_gateway_sends_nothing(serve: MakeServer) -> None:
+    server = serve(OK)
+    async with gateway(server.url) as exchange:
+        pass
+    with pytest.raises(RetryLater):
+        await exchange.place_order(ORDER)
+    assert server.requests == []
 
+
+async def test_closing_ends_every_thread(serve: MakeServer) -> None:
     server = serve(OK)
     async with gateway(server.url) as exchange:
         await exchange.start()

@@ -477,7 +477,7 @@ async def test_the_settings_name_the_exchange(paper: PaperExchange) -> None:
                 {
                     "api_key": paper.key,
                     "api_secret": paper.secret,
-                    "paper": PaperSettings(port=paper.port),
+                    "paper": PaperSettings(port=paper.port, speed=1.0),
                 }
             ),
         )
