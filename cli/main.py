@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli import doctor, exchange, stack, trading
+from cli.demo.command import demo
 
 app = typer.Typer(
     name="ats",
@@ -16,6 +17,7 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.command()(doctor.doctor)
+app.command()(demo)
 app.add_typer(exchange.app, name="exchange")
 trading.register(app)
 

@@ -14,16 +14,17 @@ _STALE_SECONDS = 60.0
 def show_account(account: AccountView) -> None:
     """Equity by the exchange's word, and open positions at live prices, each with its age."""
     equity, gain, value, count = st.columns(4, gap="small")
-    equity.metric("Equity (USD)", money_text(account.equity), border=True)
+    equity.metric("Equity (USD)", money_text(account.equity), border=True, height="stretch")
     gain.metric(
         "Unrealised P&L (USD)",
         money_text(account.unrealised_pnl, signed=True),
         delta=_share(account),
         delta_color="normal" if account.unrealised_pnl else "off",
         border=True,
+        height="stretch",
     )
-    value.metric("In positions (USD)", money_text(account.positions_value), border=True)
-    count.metric("Open positions", account.open_positions, border=True)
+    value.metric("In positions (USD)", money_text(account.positions_value), border=True, height="stretch")
+    count.metric("Open positions", account.open_positions, border=True, height="stretch")
     st.caption(_freshness(account))
 
 
@@ -39,7 +40,7 @@ def _freshness(account: AccountView) -> str:
         said = ":orange[the exchange has told no balance yet: is the trading worker running?]"
     else:
         color = "orange" if account.age_seconds > _STALE_SECONDS else "gray"
-        said = f":{color}[balances changed or confirmed {age_text(account.age_seconds)} ago]"
+        said = f":{color}[balances told {age_text(account.age_seconds)} ago]"
     if account.oldest_price_age_seconds is not None:
         said += f" · oldest price {age_text(account.oldest_price_age_seconds)}"
     if account.unpriced_symbols:

@@ -11,16 +11,18 @@ CLOSING = "position_to_close"
 """Session key: the position whose Close button was pressed."""
 
 _STALE_SECONDS = 10.0
-_WIDTHS = (1.7, 1.3, 1.5, 1.4, 1.5, 1.9, 1.6, 0.9)
+_WIDTHS = (2.0, 1.25, 2.1, 1.15, 1.2, 1.4, 1.6, 0.9)
 _HEADINGS = ("Position", "Quantity", "Entry → now", "P&L (USD)", "Profit / stop", "Best price", "Protection", "")
 
 
 def show_positions(positions: list[PositionView]) -> None:
     """The table. A pressed Close button leaves its position in the session and runs the page again."""
-    for column, heading in zip(st.columns(_WIDTHS, gap="small"), _HEADINGS, strict=True):
-        column.caption(heading)
-    for position in positions:
-        _row(position)
+    with st.container(key="positions"):
+        with st.container(key="position-headings"):
+            for column, heading in zip(st.columns(_WIDTHS, gap="small"), _HEADINGS, strict=True):
+                column.caption(heading)
+        for position in positions:
+            _row(position)
 
 
 def _row(position: PositionView) -> None:

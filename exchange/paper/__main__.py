@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+
+import uvloop
 
 from exchange.paper.auth import ApiKey
 from exchange.paper.clock import ClockRefused
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         feed = build_feed(options)
-        asyncio.run(run(options, feed, lambda server: _tell(ready_line(server, made_key=options.key is None))))
+        uvloop.run(run(options, feed, lambda server: _tell(ready_line(server, made_key=options.key is None))))
     except (PortTaken, JournalRefused, JournalFailed, ClockRefused, OSError, ValueError) as error:
         sys.stderr.write(f"paper exchange: {error}\n")
         return 1

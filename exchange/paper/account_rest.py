@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from domain.market import Category
+from exchange.paper.asked import Asked, Handler, Result
 from exchange.paper.core.commands import SetLeverage, SetStopLoss
 from exchange.paper.core.fees import FEE_RATES
 from exchange.paper.core.refusal import params_error
@@ -12,7 +13,6 @@ from exchange.paper.core.state import tradable_instrument
 from exchange.paper.core.wallet import SETTLE_COIN, mark_price, view_wallet
 from exchange.paper.order_rest import one_way_only
 from exchange.paper.params import Params, cursor_text
-from exchange.paper.private_rest import Asked, Handler, Result
 from exchange.paper.wire import log_row, number, position_row, to_millis, wallet_row
 
 WEEK = timedelta(days=7)

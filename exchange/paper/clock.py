@@ -74,7 +74,7 @@ class MarketClockKeeper:
     def now(self) -> datetime:
         """Market time, aware UTC to the microsecond; never less than an earlier answer, across restarts too."""
         now_us = self._now_us()
-        if now_us > self._lease_us:
+        if now_us > self._lease_us and not self._closed:
             self._extend_lease(now_us)
         return _from_us(now_us)
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from exchange.paper.core.model import Execution, LogRow, Order
-from exchange.paper.journal import EXECUTIONS, LOG_ROWS, ORDERS
+from exchange.paper.journal_rows import EXECUTIONS, LOG_ROWS, ORDERS
 
 T = TypeVar("T")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import queue
 import sqlite3
@@ -16,54 +17,22 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from domain.market import Category
-from exchange.paper.core.events import Event, Executed, Logged, OrderChanged
-from exchange.paper.core.model import Execution, LogRow, Order, Position
+from exchange.paper.core.events import Event
 from exchange.paper.core.state import AccountState
-from exchange.paper.wire import to_millis
+from exchange.paper.journal_rows import (
+    ACCOUNT,
+    FORMAT,
+    ORDERS,
+    SCHEMA,
+    Statement,
+    account_statement,
+    event_statement,
+)
 
-FORMAT = 1
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE account (id INTEGER PRIMARY KEY CHECK (id = 1), position TEXT NOT NULL, body BLOB NOT NULL);
-CREATE TABLE orders (
-    sequence INTEGER PRIMARY KEY, order_id TEXT NOT NULL UNIQUE, category TEXT NOT NULL, symbol TEXT NOT NULL,
-    link_id TEXT NOT NULL, order_filter TEXT NOT NULL, status TEXT NOT NULL,
-    is_open INTEGER NOT NULL, filled INTEGER NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
-    body BLOB NOT NULL);
-CREATE UNIQUE INDEX orders_by_link ON orders (category, link_id) WHERE link_id <> '';
-CREATE INDEX orders_open ON orders (sequence) WHERE is_open = 1;
-CREATE INDEX orders_by_symbol ON orders (category, symbol, sequence);
-CREATE TABLE executions (
-    sequence INTEGER PRIMARY KEY, exec_id TEXT NOT NULL UNIQUE, category TEXT NOT NULL, symbol TEXT NOT NULL,
-    order_id TEXT NOT NULL, link_id TEXT NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX executions_by_order ON executions (order_id);
-CREATE INDEX executions_by_link ON executions (category, link_id);
-CREATE TABLE log (
-    sequence INTEGER PRIMARY KEY, row_id TEXT NOT NULL UNIQUE, category TEXT NOT NULL, coin TEXT NOT NULL,
-    type TEXT NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX log_by_time ON log (at_ms);
-"""
-
-_UPSERT_ORDER = """
-INSERT INTO orders VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (sequence) DO UPDATE SET
-    status = excluded.status, is_open = excluded.is_open, filled = excluded.filled,
-    updated_ms = excluded.updated_ms, body = excluded.body
-"""
-_UPSERT_ACCOUNT = """
-INSERT INTO account VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET position = excluded.position, body = excluded.body
-"""
-
-ORDERS: TypeAdapter[Order] = TypeAdapter(Order)
-EXECUTIONS: TypeAdapter[Execution] = TypeAdapter(Execution)
-LOG_ROWS: TypeAdapter[LogRow] = TypeAdapter(LogRow)
+log = logging.getLogger(__name__)
 
 
 class JournalRefused(Exception):
@@ -72,23 +41,6 @@ class JournalRefused(Exception):
 
 class JournalFailed(Exception):
     """The disk would not take a commit: what is in memory is ahead of it, so the exchange must stop."""
-
-
-@dataclass
-class _Body:
-    """The part of the state that is no order."""
-
-    id_seed: str
-    counter: int
-    balances: dict[str, Decimal]
-    realised: dict[str, Decimal]
-    positions: dict[str, Position]
-    leverages: dict[str, Decimal]
-
-
-_BODY: TypeAdapter[_Body] = TypeAdapter(_Body)
-
-Statement = tuple[str, tuple[Any, ...]]
 
 
 @dataclass
@@ -129,7 +81,7 @@ class Journal:
         row = self.read.execute("SELECT position, body FROM account").fetchone()
         if row is None:
             return None
-        body = _BODY.validate_json(row[1])
+        body = ACCOUNT.validate_json(row[1])
         state = AccountState(
             id_seed=body.id_seed,
             counter=body.counter,
@@ -155,21 +107,25 @@ class Journal:
 
         The future is done after ``then``; it raises JournalFailed when the disk refuses.
         """
-        statements = [s for event in events if (s := _statement(event)) is not None]
-        statements.append(_account_statement(state, position))
-        future: asyncio.Future[None] = self._loop.create_future()
-        self.pending += 1
-        self._queue.put(_Batch(statements, then, future))
-        return future
+        statements = [s for event in events if (s := event_statement(event)) is not None]
+        statements.append(account_statement(state, position))
+        return self._enqueue(statements, then)
 
     def settled(self) -> asyncio.Future[None]:
         """Done when everything appended so far is on disk, so that reading tells nothing a crash could take back."""
+        if self.pending or self.failed.done():
+            return self._enqueue([], None)
         future: asyncio.Future[None] = self._loop.create_future()
-        if self.pending:
-            self.pending += 1
-            self._queue.put(_Batch([], None, future))
-        else:
-            future.set_result(None)
+        future.set_result(None)
+        return future
+
+    def _enqueue(self, statements: list[Statement], then: Callable[[], None] | None) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self.failed.done():
+            future.set_exception(JournalFailed(f"{self.path}: an earlier commit failed"))
+            return future
+        self.pending += 1
+        self._queue.put(_Batch(statements, then, future))
         return future
 
     async def close(self) -> None:
@@ -224,6 +180,7 @@ class Journal:
             if not batch.durable.done():
                 batch.durable.set_exception(error)
                 batch.durable.exception()  # the pump doesn't wait for its commits: ``failed`` tells it
+        self.pending = 0
         if not self.failed.done():
             self.failed.set_exception(error)
 
@@ -231,7 +188,10 @@ class Journal:
         for batch in batches:
             self.pending -= 1
             if batch.then is not None:
-                batch.then()
+                try:
+                    batch.then()
+                except Exception:  # it is on disk all the same, and who waits for that must hear it
+                    log.exception("telling what was committed failed")
             if not batch.durable.done():
                 batch.durable.set_result(None)
 
@@ -257,7 +217,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, epoch: str) -> None:
     except sqlite3.DatabaseError as error:
         raise JournalRefused(f"{path} is not an account journal ({error}): give another --data-dir") from None
     if version == 0 and tables == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
         connection.execute("INSERT INTO meta VALUES ('epoch', ?)", (epoch,))
         return
     if version != FORMAT:
@@ -271,48 +231,3 @@ def _prepare(connection: sqlite3.Connection, path: Path, epoch: str) -> None:
         raise JournalRefused(
             f"{path} belongs to the market {known[0]}, not {epoch}: start that market again, or give another --data-dir"
         )
-
-
-def _statement(event: Event) -> Statement | None:
-    match event:
-        case OrderChanged(order=o):
-            values = (
-                o.sequence,
-                o.order_id,
-                o.category.value,
-                o.symbol,
-                o.link_id,
-                o.order_filter.value,
-                o.status.value,
-                int(o.is_open),
-                int(o.filled_qty > 0),
-                to_millis(o.created_at),
-                to_millis(o.updated_at),
-                ORDERS.dump_json(o),
-            )
-            return _UPSERT_ORDER, values
-        case Executed(execution=x):
-            return (
-                "INSERT INTO executions VALUES (?,?,?,?,?,?,?,?)",
-                (
-                    x.sequence,
-                    x.exec_id,
-                    x.category.value,
-                    x.symbol,
-                    x.order_id,
-                    x.link_id,
-                    to_millis(x.at),
-                    EXECUTIONS.dump_json(x),
-                ),
-            )
-        case Logged(row=r):
-            return (
-                "INSERT INTO log VALUES (?,?,?,?,?,?,?)",
-                (r.sequence, r.row_id, r.category, r.coin, r.type, to_millis(r.at), LOG_ROWS.dump_json(r)),
-            )
-    return None  # positions and the wallet are in the account row
-
-
-def _account_statement(state: AccountState, position: datetime) -> Statement:
-    body = _Body(state.id_seed, state.counter, state.balances, state.realised, state.positions, state.leverages)
-    return _UPSERT_ACCOUNT, (position.isoformat(), _BODY.dump_json(body))

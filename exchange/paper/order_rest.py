@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from domain.market import Category, Side
+from exchange.paper.asked import Asked, Handler, Result
 from exchange.paper.core.commands import CancelAll, CancelOrder, PlaceOrder
 from exchange.paper.core.model import Order, OrderFilter
 from exchange.paper.core.refusal import params_error
 from exchange.paper.core.state import tradable_instrument
 from exchange.paper.params import Params, cursor_text
-from exchange.paper.private_rest import Asked, Handler, Result
 from exchange.paper.wire import execution_row, order_row, to_millis
 
 WEEK = timedelta(days=7)

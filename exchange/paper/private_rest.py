@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,34 +15,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exchange.paper.auth import ApiKey, Keyring
+from exchange.paper.account_rest import ACCOUNT_ENDPOINTS
+from exchange.paper.asked import Asked, Handler, Result
+from exchange.paper.auth import Keyring
 from exchange.paper.core.refusal import Refusal, params_error
+from exchange.paper.order_rest import ORDER_ENDPOINTS
 from exchange.paper.params import Params
 from exchange.paper.venue import Venue
 
 log = logging.getLogger(__name__)
 
-Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request whose signature was checked. ``received_wall_ms`` is when it reached the server."""
-
-    venue: Venue
-    params: Params
-    key: ApiKey
-    received_wall_ms: float
-
-
-Handler = Callable[[Asked], Awaitable[Result]]
-
 
 def private_routes(venue: Venue, keyring: Keyring) -> list[Route]:
     """All signed endpoints."""
-    from exchange.paper.account_rest import ACCOUNT_ENDPOINTS
-    from exchange.paper.order_rest import ORDER_ENDPOINTS
-
     endpoints: Mapping[tuple[str, str], Handler] = {**ORDER_ENDPOINTS, **ACCOUNT_ENDPOINTS}
     return [
         Route(f"/v5/{path}", _endpoint(venue, keyring, handler, writes=method == "POST"), methods=[method])

@@ -13,6 +13,7 @@ from exchange.paper.clock import MarketClockKeeper
 from exchange.paper.core.account import Applied, apply, apply_tick
 from exchange.paper.core.commands import Command, Deposit
 from exchange.paper.core.events import Event
+from exchange.paper.core.refusal import Refusal
 from exchange.paper.core.state import AccountState
 from exchange.paper.feed import Feed
 from exchange.paper.history import History
@@ -23,6 +24,7 @@ from exchange.paper.public_ws import PublicHub
 from exchange.paper.pumped_market import PumpedMarket
 
 PUMP_SECONDS = 0.02
+_FIRST = asyncio.FIRST_COMPLETED
 # how often a quiet market's position is stored; ticks after it had no effect and may go by again after kill -9
 QUIET_SAVE_SECONDS = 1.0
 
@@ -46,9 +48,11 @@ class Venue:
     started_at: datetime = field(init=False)
     _saved_at: float = 0.0
     _saved_position: datetime | None = None
+    _broken: asyncio.Future[None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.started_at = self.position
+        self._broken = asyncio.get_running_loop().create_future()
 
     @classmethod
     async def open(
@@ -96,10 +100,21 @@ class Venue:
 
     async def submit(self, make: Callable[[datetime], Command]) -> Applied:
         """Do a command at the market's now. Returns once it is on disk; raises Refusal with nothing changed."""
-        self.pump()
-        applied = apply(self.state, self.market, make(self.position))
+        try:
+            self.pump()
+            applied = apply(self.state, self.market, make(self.position))
+        except Refusal:
+            raise
+        except Exception as error:
+            self._break(error)
+            raise
         await self._append(applied.events)
         return applied
+
+    def _break(self, error: Exception) -> None:
+        """The state may be half changed: the exchange must stop, and the journal has what is true."""
+        if not self._broken.done():
+            self._broken.set_exception(error)
 
     def _append(self, events: list[Event]) -> asyncio.Future[None]:
         self._saved_at, self._saved_position = time.monotonic(), self.position
@@ -107,12 +122,12 @@ class Venue:
         return self.journal.append(self.state, self.position, events, publish)
 
     async def run(self) -> None:
-        """Pump until cancelled. Raises JournalFailed when the disk no longer takes what happened."""
+        """Pump until cancelled. Raises JournalFailed when the disk refuses, or what broke a tick or a command."""
         while True:
             self.pump()
-            done, _ = await asyncio.wait({self.journal.failed}, timeout=PUMP_SECONDS)
-            if done:
-                self.journal.failed.result()
+            done, _ = await asyncio.wait({self.journal.failed, self._broken}, timeout=PUMP_SECONDS, return_when=_FIRST)
+            for failure in done:
+                failure.result()
 
     async def close(self) -> None:
         """Store where the market stands and let go of the data directory."""

@@ -9,6 +9,7 @@ from typing import Any
 from domain.market import Category
 from exchange.paper.core.events import CoinView, WalletView
 from exchange.paper.core.model import ZERO, Execution, LogRow, Order, OrderStatus, Position
+from exchange.paper.core.wallet import MAINTENANCE_MARGIN_RATE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -168,7 +169,7 @@ def position_row(position: Position, mark: Decimal, leverage: Decimal) -> Row:
         "liqPrice": "",
         "bustPrice": "",
         "positionIM": rounded(value / leverage) if position.size else "",
-        "positionMM": rounded(value * Decimal("0.005")) if position.size else "",
+        "positionMM": rounded(value * MAINTENANCE_MARGIN_RATE) if position.size else "",
         "positionBalance": "0",
         "tpslMode": "Full",
         "takeProfit": "",

@@ -121,7 +121,9 @@ def test_an_empty_series_is_refused() -> None:
         validate(series(0), Timeframe.M15)
 
 
-@given(st.integers(1, 400), st.integers(0, 95), st.sampled_from([Timeframe.H1, Timeframe.H4, Timeframe.D1, Timeframe.W1]))
+@given(
+    st.integers(1, 400), st.integers(0, 95), st.sampled_from([Timeframe.H1, Timeframe.H4, Timeframe.D1, Timeframe.W1])
+)
 def test_aggregation_keeps_extremes_ends_and_volume(count: int, offset: int, timeframe: Timeframe) -> None:
     fine = series(count, start_ms=MONDAY_MS + offset * Timeframe.M15.milliseconds)
     coarse = aggregate(fine, timeframe)

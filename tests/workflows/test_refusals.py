@@ -112,7 +112,11 @@ async def test_an_order_that_breaks_a_filter_is_denied_before_it_is_sent(trading
         "trigger_rises": False,
     }
     for number, (change, words) in enumerate(
-        [({"qty": "0.00001"}, "qty: "), ({"trigger_price": "10.00001"}, "trigger_price: "), ({"symbol": "NOPE"}, "symbol: ")]
+        [
+            ({"qty": "0.00001"}, "qty: "),
+            ({"trigger_price": "10.00001"}, "trigger_price: "),
+            ({"symbol": "NOPE"}, "symbol: "),
+        ]
     ):
         link = f"{opened.position_id}-X{number + 7}"
         handle = await trading.client.start_workflow(

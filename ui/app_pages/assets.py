@@ -10,6 +10,7 @@ from ui.account_bar import show_account, show_balances, show_status
 from ui.confirmations import NOTICE, confirm_close, confirm_trade
 from ui.position_rows import CLOSING, show_positions
 from ui.session import ask, recovered, show_outage
+from ui.styling import apply_style
 from ui.trade_history import show_closed, show_executions
 from ui.trade_ticket import ORDERING, show_ticket
 
@@ -18,8 +19,9 @@ _RECENT = 20
 
 
 def page() -> None:
+    apply_style()
     _ticket()
-    st.title("Assets", anchor=False)
+    st.header("Assets", anchor=False)
     _status()
     _live()
     _dialogs()

@@ -30,7 +30,7 @@ def http_answers(url: str) -> Probe:
 
 
 def worker_polls(address: str, namespace: str, task_queues: Sequence[str]) -> Probe:
-    """Ready when the child polls every one of ``task_queues`` for workflows and for activities.
+    """Ready when the child polls every one of ``task_queues`` for workflows or activities.
 
     The server is asked, not the child: a worker that Temporal would give a task is ready by definition.
     """

@@ -38,7 +38,7 @@ class Service:
     after_ready: Callable[[], Awaitable[None]] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 5.0
-    ready_seconds: float = 60.0
+    ready_seconds: float = 120.0
     url: str | None = None
 
 

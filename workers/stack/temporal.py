@@ -116,7 +116,7 @@ async def ensure_retention(address: str, namespace: str, retention: timedelta = 
 
 
 async def polled_by(client: Client, task_queue: str, pid: int) -> bool:
-    """Whether the worker with process id ``pid`` on this machine polls ``task_queue`` for workflows and activities.
+    """Whether the worker with process id ``pid`` on this machine polls ``task_queue`` for workflows or activities.
 
     Judged by the poller's identity, which the SDK makes as ``<pid>@<host>``: pollers of a dead predecessor stay listed
     for minutes and must not count.
@@ -131,6 +131,6 @@ async def polled_by(client: Client, task_queue: str, pid: int) -> bool:
                 namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
             )
         )
-        if not any(poller.identity.startswith(f"{pid}@") for poller in told.pollers):
-            return False
-    return True
+        if any(poller.identity.startswith(f"{pid}@") for poller in told.pollers):
+            return True
+    return False

@@ -176,6 +176,8 @@ class TickedSeries:
         if self.source.count is not None:
             last = min(last, self.source.count)
         made = self._flat_ticks(self.source.block(first, last))
+        if last > self._live_from and index not in self._live_turnover:
+            self._live_turnover[index] = self._sum_turnover(made, first, last)
         self._chunks[index] = made
         if len(self._chunks) > _CHUNKS_KEPT:
             self._chunks.popitem(last=False)
@@ -271,7 +273,9 @@ class TickedSeries:
         border = min(max(self._live_from, begin), end) - begin
         parts = [self._past_turnover(closed, begin, border)]
         for index in range((begin + border) // _CHUNK, (end - 1) // _CHUNK + 1) if border < end - begin else ():
-            made = self._chunk_turnover(index)
+            if index not in self._live_turnover:
+                self._chunk(index)
+            made = self._live_turnover[index]
             parts.append(made[max(begin + border - index * _CHUNK, 0) : end - index * _CHUNK])
         return np.concatenate(parts)
 
@@ -285,17 +289,14 @@ class TickedSeries:
         told = np.array([int(value) for value in np.rint(np.nan_to_num(known) / unit).tolist()], object)
         return np.where(np.isnan(known), estimate, told)
 
-    def _chunk_turnover(self, index: int) -> npt.NDArray[np.object_]:
-        """Turnover of each base candle of a chunk, kept for good: a few numbers for a chunk's thousand ticks."""
-        kept = self._live_turnover.get(index)
-        if kept is None:
-            chunk = self._chunk(index)
-            products = self._products(chunk.price, chunk.qty).astype(object)
-            last = (index + 1) * _CHUNK if self.source.count is None else min((index + 1) * _CHUNK, self.source.count)
-            kept = np.zeros(last - index * _CHUNK, object)
-            np.add.at(kept, chunk.sequence // self._per_bar - index * _CHUNK, products)
-            self._live_turnover[index] = kept
-        return kept
+    def _sum_turnover(self, chunk: _Chunk, first: int, last: int) -> npt.NDArray[np.object_]:
+        """Turnover of each base candle [first, last) of a chunk: kept for good, where its ticks are not."""
+        products = self._products(chunk.price, chunk.qty)
+        if products.dtype != object and float(products.astype(np.float64).sum()) >= _INT64_SAFE:
+            products = products.astype(object)
+        total = np.zeros(last - first, products.dtype)
+        np.add.at(total, chunk.sequence // self._per_bar - first, products)
+        return total.astype(object)
 
     def _as_bars(self, sums: _Sums, step: int, now_ms: int) -> list[Bar]:
         price, qty = self.source.price_unit, self.source.qty_unit

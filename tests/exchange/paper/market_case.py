@@ -15,7 +15,9 @@ from exchange.paper.feed import Bar, Tick
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday
 
 
-def candle_frame(count: int, timeframe: Timeframe = Timeframe.M15, *, symbol: str = "BTCUSDT", seed: int = 3) -> pd.DataFrame:
+def candle_frame(
+    count: int, timeframe: Timeframe = Timeframe.M15, *, symbol: str = "BTCUSDT", seed: int = 3
+) -> pd.DataFrame:
     """``count`` candles of a random walk on a 0.1 grid, with volumes of three decimals."""
     rng = np.random.default_rng(seed)
     close = 400_000 + rng.normal(0, 300, count).cumsum().astype(np.int64)

@@ -22,7 +22,7 @@ from domain.market import Category, Side
 from exchange.paper.core.account import apply
 from exchange.paper.core.commands import Deposit, PlaceOrder
 from exchange.paper.core.state import AccountState
-from exchange.paper.journal import Journal, JournalRefused
+from exchange.paper.journal import Journal, JournalFailed, JournalRefused
 from tests.exchange.paper.account_client import push, refusal_code, session
 from tests.exchange.paper.account_market import START, FixedMarket
 from tests.support.paper import PaperExchange
@@ -67,7 +67,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled_by_kill_9_under_load(p
     exchange = paper_exchange(*MANUAL)
     acknowledged: set[str] = set()
     sent: set[str] = set()
-    for round_number in range(3):
+    for round_number in range(2):
         traders = [Trader(exchange, f"r{round_number}-t{n}") for n in range(3)]
         for trader in traders:
             trader.start()
@@ -90,7 +90,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled_by_kill_9_under_load(p
 
 def test_a_stop_crossed_as_the_exchange_is_killed_fires_once(paper_exchange: Start) -> None:
     exchange = paper_exchange(*MANUAL)
-    for round_number in range(5):
+    for round_number in range(3):
         http = session(exchange)
         http.place_order(**entry(f"p{round_number}", stopLoss="49000"))
         push(exchange, "linear", "BTCUSDT", "48990")  # answered when published, perhaps before the fill is on disk
@@ -100,7 +100,7 @@ def test_a_stop_crossed_as_the_exchange_is_killed_fires_once(paper_exchange: Sta
         push(exchange, "linear", "BTCUSDT", "50000")
     books = exchange.books()
     closing = [x for x in books["executions"] if x["stopOrderType"] == "StopLoss"]
-    assert len(closing) == 5
+    assert len(closing) == 3
     assert {x["closedSize"] for x in closing} == {"0.001"}
     assert books["check"]["ok"], books["check"]
 
@@ -207,6 +207,26 @@ def test_a_journal_of_another_format_or_no_journal_at_all_is_refused(tmp_path: P
     (garbage / "account.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
     assert "has format 99" in asyncio.run(refusal(newer))
     assert "is not an account journal" in asyncio.run(refusal(garbage))
+
+
+async def test_a_disk_that_refuses_is_told_to_whoever_waits(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "market-1")
+    state, market = AccountState(id_seed="full"), FixedMarket()
+    events = apply(state, market, Deposit(START, "USDT", Decimal(100))).events
+    with sqlite3.connect(tmp_path / "account.sqlite") as database:
+        database.execute("DROP TABLE log")
+    told: list[str] = []
+    with pytest.raises(JournalFailed):
+        await journal.append(state, START, events, lambda: told.append("told"))
+    with pytest.raises(JournalFailed):
+        journal.failed.result()
+    with pytest.raises(JournalFailed):
+        await journal.settled()
+    assert told == []
+    await journal.close()
+    again = Journal(tmp_path, "market-1")
+    assert again.load() is None  # the account row of the refused commit is not there either
+    await again.close()
 
 
 @pytest.mark.parametrize(

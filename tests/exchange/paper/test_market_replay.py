@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 
 from domain.candle import Timeframe
 from domain.market import Category
-from exchange.paper.feed import Feed
+from exchange.paper.feed import Bar, Feed
 from exchange.paper.feeds.bar_feed import UnknownSymbol
 from exchange.paper.feeds.replay import ReplayRefused, replay_feed
 from tests.exchange.paper.market_case import BEGIN, candle_file, candle_frame, sum_of
@@ -61,8 +63,13 @@ def test_longer_candles_add_up_the_shorter_ones(feed: Feed) -> None:
     now = feed.start + timedelta(days=3, hours=5, minutes=20)
     fine = feed.bars(LINEAR, "BTCUSDT", "15m", BEGIN, now, now)
     for timeframe in (Timeframe.H1, Timeframe.H4, Timeframe.D1, Timeframe.W1):
-        for bar in feed.bars(LINEAR, "BTCUSDT", timeframe, BEGIN, now, now):
-            parts = [part for part in fine if timeframe.floor(part.open_time) == bar.open_time]
+        inside: defaultdict[datetime, list[Bar]] = defaultdict(list)
+        for part in fine:
+            inside[timeframe.floor(part.open_time)].append(part)
+        told = feed.bars(LINEAR, "BTCUSDT", timeframe, Timeframe.W1.floor(BEGIN), now, now)
+        assert [bar.open_time for bar in told] == list(inside)
+        for bar in told:
+            parts = inside[bar.open_time]
             assert (bar.open, bar.close) == (parts[0].open, parts[-1].close)
             assert bar.high == max(part.high for part in parts)
             assert bar.low == min(part.low for part in parts)
@@ -74,7 +81,7 @@ def test_ticks_of_neighbouring_stretches_are_the_ticks_of_the_whole(feed: Feed) 
     whole = list(feed.ticks(feed.start, feed.start + timedelta(hours=3)))
     cuts = sorted(random.Random(5).uniform(0, 10_800) for _ in range(60))
     instants = [feed.start, *(feed.start + timedelta(seconds=cut) for cut in cuts), feed.start + timedelta(hours=3)]
-    parts = [tick for a, b in zip(instants, instants[1:], strict=False) for tick in feed.ticks(a, b)]
+    parts = [tick for a, b in pairwise(instants) for tick in feed.ticks(a, b)]
     assert parts == whole
     assert [(t.at, t.category, t.symbol, t.sequence) for t in whole] == sorted(
         (t.at, t.category, t.symbol, t.sequence) for t in whole
@@ -119,6 +126,7 @@ def test_spot_and_linear_take_the_same_way_on_their_own_grids(feed: Feed) -> Non
 
 
 def test_the_market_ends_with_the_file(feed: Feed) -> None:
+    assert feed.end is not None
     assert feed.end == BEGIN + timedelta(days=40)
     assert list(feed.ticks(feed.end, FAR)) == []
     assert all(bar.confirmed for bar in feed.bars(LINEAR, "BTCUSDT", "1h", BEGIN, FAR, feed.end))
@@ -132,7 +140,9 @@ def test_the_market_starts_sixty_percent_in_unless_told(path: Path) -> None:
 
 @pytest.mark.parametrize("start", [BEGIN - timedelta(days=1), BEGIN + timedelta(days=40)])
 def test_a_start_outside_the_file_is_refused(path: Path, start: datetime) -> None:
-    with pytest.raises(ReplayRefused, match="start: .* is outside the files' time, 2024-01-01 00:00 to 2024-02-10 00:00"):
+    with pytest.raises(
+        ReplayRefused, match=r"start: .* is outside the files' time, 2024-01-01 00:00 to 2024-02-10 00:00"
+    ):
         replay_feed([str(path)], seed=1, start=start)
 
 
@@ -183,7 +193,9 @@ def test_candles_without_volume_have_no_ticks_and_stand_flat(tmp_path: Path) -> 
     quiet = BEGIN + 100 * QUARTER
     assert list(feed.ticks(quiet - timedelta(microseconds=1), quiet + 3 * QUARTER - timedelta(microseconds=1))) == []
     bars = feed.bars(LINEAR, "BTCUSDT", "1m", quiet, quiet + 2 * QUARTER, FAR)
-    assert {(bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars} == {(*[Decimal(41_000)] * 4, Decimal(0))}
+    assert {(bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars} == {
+        (*[Decimal(41_000)] * 4, Decimal(0))
+    }
     assert len(bars) == 31
 
 
@@ -193,7 +205,7 @@ def test_minute_candles_without_a_trade_repeat_the_last_price(tmp_path: Path) ->
     now = feed.start + timedelta(hours=3)
     bars = feed.bars(LINEAR, "BTCUSDT", "1m", feed.start, now, now)
     assert [bar.open_time for bar in bars if bar.confirmed] == [feed.start + timedelta(minutes=i) for i in range(180)]
-    quiet = [(before, bar) for before, bar in zip(bars, bars[1:], strict=False) if bar.volume == 0]
+    quiet = [(before, bar) for before, bar in pairwise(bars) if bar.volume == 0]
     assert quiet
     assert all(bar.open == bar.high == bar.low == bar.close == before.close for before, bar in quiet)
 
@@ -212,9 +224,10 @@ def test_turnover_of_history_is_the_files_where_it_knows(tmp_path: Path) -> None
 
 def test_prices_finer_than_the_tick_are_kept(tmp_path: Path) -> None:
     frame = candle_frame(100)
-    frame.loc[:, ["open", "high", "low", "close"]] += 0.0375
+    prices = ["open", "high", "low", "close"]
+    frame[prices] = (frame[prices] + 0.0375).round(4)
     path = tmp_path / "BTCUSDT_15m.csv"
-    frame.round(4).to_csv(path, index=False)
+    frame.to_csv(path, index=False)
     feed = replay_feed([f"linear:{path}"], seed=1)
     expected = [Decimal(repr(v)) for v in pd.read_csv(path)["high"].tolist()]
     assert [bar.high for bar in feed.bars(LINEAR, "BTCUSDT", "15m", BEGIN, FAR, FAR)] == expected
@@ -226,9 +239,9 @@ def test_liquidity_follows_volume_and_volatility(tmp_path: Path) -> None:
         middle = 40_000.0
         prices = ["open", "high", "low", "close"]
         frame[prices] = (middle + (frame[prices] - middle) * scale).round(1)
-        frame["volume"] *= volume
+        frame["volume"] = (frame["volume"] * volume).round(3)
         path = tmp_path / "BTCUSDT_15m.csv"
-        frame.round(3).to_csv(path, index=False)
+        frame.to_csv(path, index=False)
         return replay_feed([f"linear:{path}"], seed=1)
 
     calm, wild, deep = (m.liquidity(LINEAR, "BTCUSDT", m.start) for m in (market(1, 1), market(4, 1), market(1, 10)))
