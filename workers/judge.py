@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import httpx
 from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from config.credentials import postgres_dsn
+from config.settings import Settings
 from db.models import Dust, ExecutionApplication, InstrumentRow, LotMatchRow, LotRow, OrderExecution, Position
 from db.session import Database
 from domain.market import Category
@@ -35,6 +38,17 @@ class Verdict(BaseModel):
     ledger_drift: str
     unprotected_seconds_max: float
     unwatched_seconds_max: float
+
+
+async def judge_run(settings: Settings) -> Verdict:
+    """The verdict on the running stack of ``settings`` with its paper exchange. Raises httpx.HTTPError, OSError."""
+    async with httpx.AsyncClient(base_url=settings.paper_url, timeout=30, trust_env=False) as http:
+        books = (await http.get("/paper/books")).raise_for_status().json()
+    database = Database(postgres_dsn(settings))
+    try:
+        return await judge(database, books, settings.exchange.paper.deposit)
+    finally:
+        await database.close()
 
 
 async def judge(database: Database, books: Mapping[str, Any], deposits: Mapping[str, str]) -> Verdict:

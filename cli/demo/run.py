@@ -6,20 +6,19 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-
-import httpx
 
 from cli.demo.plan import entries
 from cli.demo.story import Story, Tell
 from client import ApiError, AtsClient, Connection
-from client.models import CloseRequest, InstrumentView
-from config.credentials import api_key, postgres_dsn
+from client.models import Category, CloseRequest, InstrumentView, TradeRequest
+from config.credentials import api_key
 from config.settings import Settings
-from workers.judge import Verdict, judge
+from workers.judge import Verdict, judge_run
 from workers.stack import Stack, spare_settings
 
 _AT_ONCE = 8
@@ -81,7 +80,7 @@ async def _trade(settings: Settings, options: DemoOptions, tell: Tell) -> Verdic
             await _close_the_rest(client, tell)
     finally:
         story.stop()
-    return await _verdict(settings)
+    return await judge_run(settings)
 
 
 @asynccontextmanager
@@ -113,9 +112,7 @@ async def _keep_opening(client: AtsClient, instruments: list[InstrumentView], se
     while time.monotonic() < deadline:
         held = await asyncio.to_thread(client.positions, state="active", limit=200)
         taken = {(position.category, position.symbol) for position in held.items}
-        request = next(
-            (one for _, one in zip(range(2 * len(instruments)), wanted) if (one.market, one.symbol) not in taken), None
-        )
+        request = _next_free(wanted, taken, 2 * len(instruments))
         if len(held.items) >= places or request is None:
             await asyncio.sleep(0.5)
             continue
@@ -124,6 +121,11 @@ async def _keep_opening(client: AtsClient, instruments: list[InstrumentView], se
         except ApiError as refused:
             tell(f"          refused {request.symbol}: {refused}")
             await asyncio.sleep(0.5)
+
+
+def _next_free(wanted: Iterator[TradeRequest], taken: set[tuple[Category, str]], tries: int) -> TradeRequest | None:
+    """The next entry whose symbol nobody holds, if one comes within ``tries``."""
+    return next((one for one in islice(wanted, tries) if (one.market, one.symbol) not in taken), None)
 
 
 async def _close_the_rest(client: AtsClient, tell: Tell) -> None:
@@ -146,15 +148,3 @@ async def _close_the_rest(client: AtsClient, tell: Tell) -> None:
                     tell(f"          not closed by hand {position.symbol}: {refused}")
                     asked.add(position.id)
         await asyncio.sleep(0.3)
-
-
-async def _verdict(settings: Settings) -> Verdict:
-    from db.session import Database  # the judge's only tool; the rest of the demo speaks HTTP
-
-    async with httpx.AsyncClient(base_url=settings.paper_url, timeout=30, trust_env=False) as http:
-        books = (await http.get("/paper/books")).raise_for_status().json()
-    database = Database(postgres_dsn(settings))
-    try:
-        return await judge(database, books, settings.exchange.paper.deposit)
-    finally:
-        await database.close()
