@@ -77,7 +77,7 @@ def position_detail(facts: PositionFacts, history: PositionHistory, now: datetim
 def _position_fields(facts: PositionFacts, now: datetime) -> dict[str, Any]:
     row = facts.row
     active = row.state in ACTIVE_STATES
-    policy = ExitPolicy.model_validate(row.policy)
+    policy = ExitPolicy.model_validate(facts.policy)
     return {
         "id": row.position_id,
         "strategy": row.strategy,

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from client import Connection, find_connection
 from config.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
@@ -33,6 +34,14 @@ def load_settings() -> Settings:
             name = "__".join(str(part).upper() for part in problem["loc"])
             lines.append(f"ATS_{name}: {problem['msg']}" if name else problem["msg"].removeprefix("Value error, "))
         fail("; ".join(lines), code=2)
+
+
+def api_connection(settings: Settings) -> Connection:
+    """The API and key that settings name (environment, ``.env``, the installation's credentials file). Raises
+    CredentialsMissing."""
+    key = settings.api.key.get_secret_value() if settings.api.key else ""
+    named = {"ATS_API__URL": settings.api_url, "ATS_API__KEY": key, "ATS_DATA_DIR": str(settings.data_dir)}
+    return find_connection(named)
 
 
 def print_json(value: Any) -> None:

@@ -11,8 +11,10 @@ from typing import Annotated
 
 import typer
 
-from cli.context import Json, console, fail, load_settings, print_json
+from cli.context import Json, api_connection, console, fail, load_settings, print_json
 from cli.display import Display, LiveTable, PlainLines, Silent, table_of
+from client import ApiError, AtsClient
+from client.models import StatusView
 from config.credentials import credentials_path
 from config.settings import Settings
 from workers.stack.binaries import MissingBinary
@@ -59,17 +61,40 @@ def down(as_json: Json = False) -> None:
 
 
 def status(as_json: Json = False) -> None:
-    """Show each process of the running stack. Exit code 1 when none runs or something isn't ready."""
+    """Show each process of the running stack, and what the API says of the system. Exit code 1 when no stack runs
+    here or a process isn't ready."""
     settings = load_settings()
     told = running_stack(settings)
+    system = _system(settings)
     if as_json:
-        print_json({"running": told is not None, **(_summary(told, settings) if told else {})})
-    elif told is None:
+        summary = _summary(told, settings) if told else {}
+        print_json({"running": told is not None, **summary, "system": system and system.model_dump(mode="json")})
+    else:
+        _show(told, system)
+    if told is None or not told.ready:
+        raise typer.Exit(1)
+
+
+def _show(told: StackStatus | None, system: StatusView | None) -> None:
+    if told is None:
         typer.echo("no stack runs here: start it with `make up` or `ats up`")
     else:
         console.print(table_of(told))
-    if told is None or not told.ready:
-        raise typer.Exit(1)
+    if system is None:
+        return
+    console.print(f"\n{system.mode} trading, {system.open_positions} open positions")
+    for component in (*system.components, *system.workers):
+        mark = "[green]ok[/]  " if component.ok else "[yellow]wait[/]"
+        console.print(f"{mark} {component.name:<14} {component.detail}", highlight=False)
+
+
+def _system(settings: Settings) -> StatusView | None:
+    """What the API says; None without an API to ask."""
+    try:
+        with AtsClient(api_connection(settings), timeout_seconds=3) as api:
+            return api.status()
+    except ApiError:
+        return None
 
 
 async def _foreground(settings: Settings, as_json: bool, ready_file: Path | None) -> None:

@@ -65,7 +65,10 @@ def problem_of(response: httpx.Response) -> ApiError:
 
 
 def _sentence(problem: Problem) -> str:
-    named = "; ".join(f"{fault.field}: {fault.rule}" for fault in problem.fields)
-    if named and named not in problem.detail:
-        return f"{problem.detail.rstrip('.')} ({named})"
-    return problem.detail
+    """The detail, with the fields it does not name itself."""
+    named = [f"{fault.field}: {fault.rule}" for fault in problem.fields]
+    if all(text in problem.detail for text in named):
+        return problem.detail
+    if all(fault.rule in problem.detail for fault in problem.fields):
+        return f"{', '.join(fault.field for fault in problem.fields)}: {problem.detail}"
+    return f"{problem.detail.rstrip('.')} ({'; '.join(named)})"

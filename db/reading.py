@@ -42,9 +42,13 @@ _RESTING = (OrderState.UNTRIGGERED, OrderState.NEW, OrderState.TRIGGERED)
 
 @dataclass(frozen=True, slots=True)
 class PositionFacts:
-    """A position's row and what stands beside it. ``fees`` in quote coin; ``exit_price`` None until a close."""
+    """A position's row and what stands beside it. ``fees`` in quote coin; ``exit_price`` None until a close.
+
+    ``policy`` is the newest targets', where the row keeps the first.
+    """
 
     row: Position
+    policy: dict[str, Any]
     price: LivePrice | None
     evaluation: PositionEvaluation | None
     lease: GuardLease | None
@@ -91,12 +95,15 @@ async def _with_facts(session: AsyncSession, rows: Sequence[Position]) -> list[P
     prices = await _prices(session, {(row.category, row.symbol) for row in rows})
     evaluations = await _newest(session, PositionEvaluation, PositionEvaluation.id, ids)
     leases = await _newest(session, GuardLease, GuardLease.guard_epoch, ids)
+    targets = await _newest(session, PositionTarget, PositionTarget.version, ids)
+    policies = {position_id: target.policy for position_id, target in targets.items()}
     stops = await _resting_stops(session, rows)
     fees = await _fees(session, ids)
     exits = await _exit_prices(session, ids)
     return [
         PositionFacts(
             row=row,
+            policy=policies.get(row.position_id, row.policy),
             price=prices.get((row.category, row.symbol)),
             evaluation=evaluations.get(row.position_id),
             lease=leases.get(row.position_id),

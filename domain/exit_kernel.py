@@ -176,13 +176,13 @@ def walk_bar(
         return NONE, np.nan
     sign = rows[index, SIGN]
     adverse, favourable = (low, high) if sign > 0 else (high, low)
-    if start_ms >= rows[index, AS_OF]:
-        reason = step(rows, index, open_, start_ms)
-        if reason != NONE:
-            return reason, open_
-        reason = step(rows, index, adverse, start_ms)
-        if reason != NONE:
-            return reason, sign * rows[index, STOP]
+    # For a bar that began before AS_OF these two change nothing: step ignores what is older.
+    reason = step(rows, index, open_, start_ms)
+    if reason != NONE:
+        return reason, open_
+    reason = step(rows, index, adverse, start_ms)
+    if reason != NONE:
+        return reason, sign * rows[index, STOP]
     if favourable * sign > rows[index, BEST]:
         reason = step(rows, index, favourable, rows[index, AS_OF])
         if reason != NONE:

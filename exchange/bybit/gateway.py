@@ -71,6 +71,8 @@ class BybitExchange:
             RestOptions(mode, key, secret, url, recv_window_ms, http_timeout_seconds, order_threads, threads)
         )
         self._streams = StreamHub(SocketOptions(mode, key, secret, url))
+        # A real exchange may still be writing the last trades of a candle into it just after its end.
+        self._settling = timedelta(0) if mode == "paper" else timedelta(seconds=2)
         self._time: PaperTime | WallTime = (
             PaperTime(url, http_timeout_seconds) if mode == "paper" and url else WallTime(mode, self._rest)
         )
@@ -144,7 +146,7 @@ class BybitExchange:
     ) -> list[Candle]:
         """Candles with open time in [start, end], oldest first, the forming one unconfirmed."""
         # Read before the rows are: what had ended then is final in every answer that follows.
-        now = (await self._time.read(max_age_seconds=0.0)).now
+        now = (await self._time.read(max_age_seconds=0.0)).now - self._settling
         length_ms = parsing.LENGTHS[timeframe] // timedelta(milliseconds=1)
         found: dict[datetime, Candle] = {}
         for first, last in windows(milliseconds(start), milliseconds(end), _KLINE_ROWS * length_ms):

@@ -12,7 +12,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pybit.unified_trading import HTTP
@@ -37,8 +37,8 @@ class RestOptions:
     """``url`` replaces Bybit's address (paper mode). Timeouts in seconds, ``recv_window_ms`` in milliseconds."""
 
     mode: Mode
-    key: str
-    secret: str
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
     url: str | None
     recv_window_ms: int
     timeout_seconds: float

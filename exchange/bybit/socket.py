@@ -14,7 +14,7 @@ import socket as sockets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,8 +38,8 @@ class SocketOptions:
     """``url`` (``http://host:port``) replaces Bybit's address; key and secret are used by the private channel only."""
 
     mode: Mode
-    key: str
-    secret: str
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
     url: str | None = None
 
 

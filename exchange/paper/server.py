@@ -87,7 +87,10 @@ async def serving(options: PaperOptions, feed: Feed) -> AsyncIterator[Serving]:
             answer = asyncio.create_task(server.serve(sockets=[listener]))
             pump = asyncio.create_task(venue.run())
             try:
-                while not server.started and not answer.done():
+                while not server.started:
+                    if answer.done():
+                        answer.result()
+                        raise RuntimeError("the HTTP server ended before it started")
                     await asyncio.sleep(0.005)
                 yield Serving(listener.getsockname()[1], venue, key, pump)
             finally:

@@ -14,6 +14,8 @@ from tests.api.trading_system import TradingSystem, running_system
 from tests.support.folders import scratch_folder
 from tests.support.postgres import PostgresServer
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 POLICY = ExitPolicy(stop_loss_pct=Decimal(2), take_profit_pct=Decimal(5))
 
 
@@ -121,7 +123,8 @@ def test_new_targets_are_versioned_and_acknowledged_by_the_guard(system: Trading
     changed = client.position(opened.id)
     assert changed.targets[-1].policy == wider
     assert (changed.targets[-1].reason, changed.targets[-1].set_by) == ("more room", "key:installation")
-    assert changed.take_profit_price == opened.entry_price * Decimal("1.08")  # type: ignore[operator]
+    assert opened.entry_price is not None
+    assert changed.take_profit_price == opened.entry_price * Decimal("1.08")
     with pytest.raises(ApiProblem) as moved:
         client.set_targets(opened.id, request)
     assert (moved.value.status, moved.value.code) == (409, "targets-moved")

@@ -79,7 +79,7 @@ def _trading_worker(folder: Path, dsn: str, temporal_address: str, exchange: Pap
     }
     command = (sys.executable, "-m", "workers.trading")
     spec = ChildSpec(command, folder / "trading.out", Path.cwd(), environment)
-    return Server(spec, lambda: _can_trade(api), ready_timeout=60)
+    return Server(spec, lambda: _can_trade(api), ready_timeout=150)
 
 
 def _can_trade(api: RunningApi) -> bool:

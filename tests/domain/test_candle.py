@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.candle import CandleDefect, CandleSeries, Timeframe, aggregate, from_ms, to_ms, validate
@@ -50,9 +50,10 @@ def test_an_instant_in_another_zone_is_floored_in_utc() -> None:
     assert Timeframe.D1.floor(late_in_tokyo) == datetime(2024, 5, 16, tzinfo=UTC)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(list(Timeframe)),
-    st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
 )
 def test_floor_and_ceiling_enclose_an_instant_within_one_candle(timeframe: Timeframe, instant: datetime) -> None:
     ms = to_ms(instant)
@@ -121,6 +122,7 @@ def test_an_empty_series_is_refused() -> None:
         validate(series(0), Timeframe.M15)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 400), st.integers(0, 95), st.sampled_from([Timeframe.H1, Timeframe.H4, Timeframe.D1, Timeframe.W1])
 )

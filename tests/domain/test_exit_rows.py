@@ -73,15 +73,16 @@ class GuardBook(RuleBasedStateMachine):
         self.rows.replace(index, state, policy)
         self.model[index] = (state, policy, True)
 
-    @rule(price=prices)
-    def trade(self, price):
+    @rule(price=prices, late=st.sampled_from([0, 0, 0, 1, 5]))
+    def trade(self, price, late):
         self.second += 1
-        fired = dict(self.rows.step_all(price, at_second(self.second)).fired)
+        at = at_second(self.second - late)
+        fired = dict(self.rows.step_all(price, at).fired)
         for index, (before, policy, active) in self.model.items():
             if not active:
                 assert index not in fired
                 continue
-            state, reason = step_state(before, policy, price, at_second(self.second))
+            state, reason = step_state(before, policy, price, at)
             assert fired.pop(index, None) is reason
             self.model[index] = (state, policy, reason is None)
         assert not fired

@@ -136,6 +136,12 @@ def test_new_targets_may_loosen_the_stop_and_fire_on_the_next_trade_when_crossed
     assert reason is ExitReason.STOP_LOSS
 
 
+def test_a_tighter_stop_than_the_policy_makes_is_not_loosened_by_price():
+    tight, loose = ExitPolicy(stop_loss_pct=D(2)), ExitPolicy(stop_loss_pct=D(10), trailing_stop_pct=D(9))
+    state, _ = step_state(opened(PositionSide.LONG, tight), loose, D(101), at_second(1))
+    assert (state.best_price, state.stop_price, state.stop_level) == (101, 98, ExitReason.STOP_LOSS)
+
+
 TRAILING = ExitPolicy(
     stop_loss_pct=D(5), trailing_activation_pct=D(4), trailing_distance_pct=D("1.5"), break_even_at_pct=D(2)
 )

@@ -220,6 +220,12 @@ def test_shares_taken_one_after_another_add_up(qtys, fee):
     assert all(part * amount >= 0 for part in parts)
 
 
+def test_a_share_is_cut_off_never_more_than_its_part():
+    assert share(D(2), D(1), D(3)) == D("0.666666666666666666")
+    assert share(D(-2), D(1), D(3)) == D("-0.666666666666666666")
+    assert share(D(2), D(3), D(3)) == 2
+
+
 def test_a_fee_in_a_third_coin_is_not_guessed():
     with pytest.raises(UnvaluedFee, match="x1 is in MNT"):
         open_lot(fill(1, Side.BUY, D(1), D(100), D(1), fee_coin="MNT"))

@@ -1,11 +1,15 @@
-"""A trading worker in the test's own process, on real servers, and the few calls a test makes of it."""
+"""What a test does with a running system: orders positions, pushes prices, asks the books and the database.
+
+The system's worker runs in the test's own process (``running_trading``) or in processes that can be killed
+(``tests.support.worker``).
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -38,19 +42,10 @@ DEFAULT_POLICY = ExitPolicy(stop_loss_pct=Decimal(2), take_profit_pct=Decimal(6)
 class Trading:
     """A running system without its surfaces."""
 
-    connections: Connections
+    client: Client
+    database: Database
     exchange: PaperExchange
-    book: GuardBook
     http: httpx.AsyncClient
-    handles: list[WorkflowHandle[Any, Any]] = field(default_factory=list)
-
-    @property
-    def client(self) -> Client:
-        return self.connections.client
-
-    @property
-    def database(self) -> Database:
-        return self.connections.database
 
     async def push(self, category: Category, symbol: str, *prices: str) -> Any:
         """Make trades at these prices happen now, in order."""
@@ -87,11 +82,9 @@ class Trading:
             reason="test",
             **fields,
         )
-        handle = await self.client.start_workflow(
+        return await self.client.start_workflow(
             PositionWorkflow.run, wanted, id=f"position/{position_id}", task_queue=TRADING_QUEUE
         )
-        self.handles.append(handle)
-        return handle
 
     async def position(self, handle: WorkflowHandle[Any, Any]) -> Position | None:
         async with self.database.session() as session:
@@ -153,25 +146,32 @@ def test_settings(dsn: str, temporal_address: str, exchange: PaperExchange, **ch
 
 
 @asynccontextmanager
-async def running_trading(settings: Settings, exchange: PaperExchange) -> AsyncIterator[Trading]:
-    """The trading worker's own parts, on the given servers. Workflows still running at the end are terminated."""
+async def trading_on(settings: Settings, exchange: PaperExchange) -> AsyncIterator[Trading]:
+    """The tester's own connections to a system whose workers run elsewhere."""
+    assert settings.postgres.dsn is not None
     async with AsyncExitStack() as opened:
-        database = Database(settings.postgres.dsn.get_secret_value() if settings.postgres.dsn else "")
+        database = Database(settings.postgres.dsn.get_secret_value())
         opened.push_async_callback(database.close)
+        client = await Client.connect(settings.temporal_address, plugins=[ats_plugin()])
+        http = await opened.enter_async_context(httpx.AsyncClient(base_url=exchange.url, timeout=10))
+        yield Trading(client, database, exchange, http)
+
+
+@asynccontextmanager
+async def running_trading(settings: Settings, exchange: PaperExchange) -> AsyncIterator[Trading]:
+    """The same with the trading worker's parts in this process. What still runs at the end is terminated."""
+    async with trading_on(settings, exchange) as trading, AsyncExitStack() as opened:
         gateway = BybitExchange.from_settings(settings)
         opened.push_async_callback(gateway.close)
         await gateway.start()
-        client = await Client.connect(settings.temporal_address, plugins=[ats_plugin()])
-        connections = Connections(settings, database, gateway, client)
-        book = GuardBook(database, gateway)
+        connections = Connections(settings, trading.database, gateway, trading.client)
+        book = GuardBook(trading.database, gateway)
         await book.start()
         opened.push_async_callback(book.close)
         await opened.enter_async_context(trading_worker(connections, book))
         await opened.enter_async_context(market_worker(connections))
-        await start_streams(client)
-        http = await opened.enter_async_context(httpx.AsyncClient(base_url=exchange.url, timeout=10))
-        trading = Trading(connections, exchange, book, http)
-        opened.push_async_callback(_end_all, client)
+        await start_streams(trading.client)
+        opened.push_async_callback(_end_all, trading.client)
         yield trading
 
 

@@ -27,9 +27,7 @@ async def test_new_targets_are_acknowledged_and_decide_the_next_tick(trading: Tr
     handle = await trading.open(Category.LINEAR, "BTCUSDT", policy=ExitPolicy(stop_loss_pct=Decimal(5)))
     opened = await trading.until_watched(handle)
     assert opened.entry_price is not None
-    written: TargetsWritten = await handle.execute_update(
-        PositionWorkflow.set_targets, change(1, stop_loss_pct="1"), result_type=TargetsWritten
-    )
+    written: TargetsWritten = await handle.execute_update(PositionWorkflow.set_targets, change(1, stop_loss_pct="1"))
     assert written == TargetsWritten(version=2, acknowledged=True)
     below = (opened.entry_price * Decimal("0.985")).quantize(Decimal("0.1"))
     await trading.push(Category.LINEAR, "BTCUSDT", str(below))

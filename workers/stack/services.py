@@ -169,6 +169,7 @@ def _worker(
         ready=worker_polls(settings.temporal_address, settings.temporal.namespace, task_queues),
         log=_output(settings, name),
         requires=(MIGRATIONS, TEMPORAL, *needs),
+        stop_seconds=7.0,  # running activities get a few seconds to hand over their cursors
     )
 
 

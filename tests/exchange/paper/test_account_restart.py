@@ -63,6 +63,7 @@ def account_of(books: dict[str, Any]) -> dict[str, Any]:
     return {key: books[key] for key in ("orders", "executions", "transaction_log", "check")}
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost_and_nothing_doubled_by_kill_9_under_load(paper_exchange: Start) -> None:
     exchange = paper_exchange(*MANUAL)
     acknowledged: set[str] = set()
@@ -88,6 +89,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled_by_kill_9_under_load(p
     assert refusal_code(http.place_order, **entry(sorted(acknowledged)[0])) == 110072
 
 
+@pytest.mark.slow
 def test_a_stop_crossed_as_the_exchange_is_killed_fires_once(paper_exchange: Start) -> None:
     exchange = paper_exchange(*MANUAL)
     for round_number in range(3):
@@ -109,6 +111,7 @@ def _flat(exchange: PaperExchange) -> bool:
     return all(position["size"] == "0" for position in exchange.books()["positions"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_the_account_is_the_same_after_a_restart(paper_exchange: Start, how: signal.Signals) -> None:
     exchange = paper_exchange(*MANUAL)
@@ -133,6 +136,7 @@ def test_the_account_is_the_same_after_a_restart(paper_exchange: Start, how: sig
     assert [o["orderStatus"] for o in exchange.books()["orders"] if o["orderLinkId"] == "waits"] == ["Filled"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_orders_are_taken_up_in_under_a_second(tmp_path: Path) -> None:
     async def fill() -> AccountState:
         state, market = AccountState(id_seed="many"), FixedMarket()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def at_row(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.
     return change
 
 
-DEFECTS = {
+DEFECTS: dict[str, tuple[Callable[[pd.DataFrame], Any], int, str]] = {
     "gap": (lambda frame: frame.drop(index=20), 21, "gap"),
     "duplicate": (lambda frame: pd.concat([frame[:8], frame[7:]]), 9, "duplicate"),
     "step back": (lambda frame: frame.iloc[[1, 0, *range(2, 40)]], 2, "out of order"),

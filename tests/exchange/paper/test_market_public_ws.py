@@ -1,0 +1,264 @@
+"""The public sockets, heard by an unmodified pybit and by bare sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from exchange.paper.clock import MarketClockKeeper
+from exchange.paper.feeds.manual import ManualFeed, PushedTrade
+from exchange.paper.public_ws import PublicHub
+from domain.market import Category
+from tests.exchange.paper.market_case import candle_file
+from tests.exchange.paper.market_client import public_session, public_stream, raw_socket, receive, send
+from tests.support.paper import PaperExchange
+
+Exchanges = Callable[..., PaperExchange]
+MANUAL = ("--manual", "--symbols", "BTCUSDT=60000", "ETHUSDT=3000")
+
+
+def trade(price: str, *, category: str = "linear", symbol: str = "BTCUSDT", qty: str = "0.5") -> dict[str, str]:
+    return {"category": category, "symbol": symbol, "price": price, "qty": qty}
+
+
+def topic(name: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda message: message.get("topic") == name
+
+
+def test_pybit_hears_trades_tickers_books_and_candles(paper_exchange: Exchanges) -> None:
+    exchange = paper_exchange(*MANUAL)
+    with public_stream(exchange, "linear") as stream:
+        stream.socket.trade_stream("BTCUSDT", stream.keep)
+        stream.socket.ticker_stream("BTCUSDT", stream.keep)
+        stream.socket.orderbook_stream(1, "BTCUSDT", stream.keep)
+        stream.socket.kline_stream(15, "BTCUSDT", stream.keep)
+        stream.wait_for("tickers.BTCUSDT")
+        stream.wait_for("orderbook.1.BTCUSDT")
+        begun = time.time_ns()
+        answer = exchange.push_ticks([trade("60100"), trade("60050")])
+        (trades,) = stream.wait_for("publicTrade.BTCUSDT")
+        ticker = stream.wait_for("tickers.BTCUSDT", 2)[-1]["data"]
+        book = stream.wait_for("orderbook.1.BTCUSDT", 2)[-1]["data"]
+        candle = stream.wait_for("kline.15.BTCUSDT")[-1]["data"][0]
+    assert [(row["p"], row["v"], row["S"]) for row in trades["data"]] == [
+        ("60100", "0.5", "Buy"),
+        ("60050", "0.5", "Sell"),
+    ]
+    assert [row["T"] for row in trades["data"]] == [answer["at_ms"]] * 2
+    assert trades["data"][0]["i"] < trades["data"][1]["i"]
+    assert begun <= answer["published_ns"] <= time.time_ns()
+    assert begun // 10**6 <= trades["ts"] <= time.time_ns() // 10**6
+    assert (ticker["lastPrice"], ticker["highPrice24h"], ticker["symbol"]) == ("60050", "60100", "BTCUSDT")
+    assert ticker["markPrice"] == "60050"
+    assert Decimal(book["b"][0][0]) < 60_050 < Decimal(book["a"][0][0])
+    assert [candle[k] for k in ("open", "high", "low", "close", "volume")] == ["60100", "60100", "60050", "60050", "1"]
+    assert (candle["interval"], candle["confirm"], candle["timestamp"]) == ("15", False, answer["at_ms"])
+
+
+def test_trades_are_told_before_tickers_books_and_candles(paper_exchange: Exchanges) -> None:
+    exchange = paper_exchange(*MANUAL)
+    names = [f"{kind}.BTCUSDT" for kind in ("kline.1", "orderbook.1", "tickers", "publicTrade")]
+    with raw_socket(exchange, "linear", names) as socket:
+        for snapshot in ("tickers", "orderbook"):
+            receive(socket, lambda message, kind=snapshot: message.get("topic", "").startswith(kind))
+        exchange.push_ticks([trade("60100")])
+        told = [receive(socket)["topic"] for _ in range(4)]
+    assert told == ["publicTrade.BTCUSDT", "tickers.BTCUSDT", "orderbook.1.BTCUSDT", "kline.1.BTCUSDT"]
+
+
+def test_linear_tickers_are_a_snapshot_then_what_changed(paper_exchange: Exchanges) -> None:
+    exchange = paper_exchange(*MANUAL)
+    with raw_socket(exchange, "linear", ["tickers.BTCUSDT"]) as socket:
+        snapshot = receive(socket)
+        exchange.push_ticks([trade("60100")])
+        delta = receive(socket)
+        assert (snapshot["type"], delta["type"]) == ("snapshot", "delta")
+        assert delta["data"]["lastPrice"] == "60100"
+        assert "nextFundingTime" in snapshot["data"]
+        assert "nextFundingTime" not in delta["data"]
+        with raw_socket(exchange, "linear", ["tickers.BTCUSDT"]) as late:
+            assert receive(late)["data"]["lastPrice"] == "60100"
+
+
+def test_spot_tickers_are_snapshots_only(paper_exchange: Exchanges) -> None:
+    exchange = paper_exchange(*MANUAL)
+    with raw_socket(exchange, "spot", ["tickers.BTCUSDT"]) as socket:
+        assert receive(socket)["type"] == "snapshot"
+        exchange.push_ticks([trade("60100", category="spot")])
+        told = receive(socket)
+        assert (told["type"], told["data"]["lastPrice"], "usdIndexPrice" in told["data"]) == ("snapshot", "60100", True)
+
+
+def test_every_candle_is_confirmed_once_and_equals_the_queried_one(paper_exchange: Exchanges, tmp_path: Path) -> None:
+    path = candle_file(tmp_path, 40 * 96)
+    exchange = paper_exchange("--replay", str(path), "--speed", "1200")
+    with raw_socket(exchange, "linear", ["kline.1.BTCUSDT", "kline.15.BTCUSDT", "publicTrade.BTCUSDT"]) as socket:
+        confirmed: dict[str, list[dict[str, Any]]] = {"1": [], "15": []}
+        trades: list[dict[str, Any]] = []
+        while len(confirmed["15"]) < 4:
+            message = receive(socket)
+            if "publicTrade" in message["topic"]:
+                trades += message["data"]
+                continue
+            for row in message["data"]:
+                if row["confirm"]:
+                    confirmed[row["interval"]].append(row)
+    http = public_session(exchange)
+    for interval, rows in confirmed.items():
+        step = int(interval) * 60_000
+        starts = [row["start"] for row in rows]
+        assert starts == list(range(starts[0], starts[-1] + step, step))
+        asked = http.get_kline(category="linear", symbol="BTCUSDT", interval=interval, start=starts[0], end=starts[-1])
+        names = ("start", "open", "high", "low", "close", "volume", "turnover")
+        assert [[str(row[name]) for name in names] for row in rows] == asked["result"]["list"][::-1]
+        assert all(row["end"] == row["start"] + step - 1 for row in rows)
+    for row in confirmed["15"][1:]:
+        inside = [t for t in trades if row["start"] <= t["T"] <= row["end"]]
+        assert Decimal(row["volume"]) == sum(Decimal(t["v"]) for t in inside)
+        assert Decimal(row["turnover"]) == sum(Decimal(t["v"]) * Decimal(t["p"]) for t in inside)
+    ids = [t["i"] for t in trades]
+    assert ids == sorted(set(ids))
+
+
+def test_pings_of_both_kinds_are_answered(paper_exchange: Exchanges) -> None:
+    with raw_socket(paper_exchange(*MANUAL), "spot") as socket:
+        send(socket, op="ping", req_id="p7")
+        pong = receive(socket)
+        assert (pong["op"], pong["ret_msg"], pong["success"], pong["req_id"]) == ("ping", "pong", True, "p7")
+        assert socket.ping().wait(5)
+
+
+def test_the_acknowledgement_comes_late_enough_and_before_anything_else(paper_exchange: Exchanges) -> None:
+    with raw_socket(paper_exchange(*MANUAL), "spot") as socket:
+        asked = time.monotonic()
+        send(socket, op="subscribe", args=["tickers.BTCUSDT"], req_id="s1")
+        acknowledged = receive(socket)
+        assert time.monotonic() - asked >= 0.018
+        assert (acknowledged["op"], acknowledged["success"], acknowledged["req_id"]) == ("subscribe", True, "s1")
+        assert receive(socket)["topic"] == "tickers.BTCUSDT"
+
+
+@pytest.mark.parametrize("wrong", ["tickers.FOOUSDT", "kline.7.BTCUSDT", "orderbook.50.BTCUSDT", "weather", "tickers"])
+def test_an_unknown_topic_refuses_the_whole_subscription(paper_exchange: Exchanges, wrong: str) -> None:
+    with raw_socket(paper_exchange(*MANUAL), "linear") as socket:
+        send(socket, op="subscribe", args=["tickers.BTCUSDT", wrong], req_id="s1")
+        answer = receive(socket)
+        assert (answer["success"], answer["ret_msg"]) == (False, f"error:handler not found,topic:{wrong}")
+        send(socket, op="ping")
+        assert receive(socket)["ret_msg"] == "pong"
+
+
+def test_malformed_messages_are_answered_and_the_socket_lives(paper_exchange: Exchanges) -> None:
+    with raw_socket(paper_exchange(*MANUAL), "linear") as socket:
+        for text in ("{", "[]", '{"op": "dance"}', '{"op": "subscribe"}', '{"op": "subscribe", "args": "tickers"}'):
+            socket.send(text)
+            assert receive(socket)["success"] is False
+        send(socket, op="ping")
+        assert receive(socket)["ret_msg"] == "pong"
+
+
+def test_unsubscribed_topics_fall_silent(paper_exchange: Exchanges) -> None:
+    exchange = paper_exchange(*MANUAL)
+    with raw_socket(exchange, "linear", ["publicTrade.BTCUSDT", "publicTrade.ETHUSDT"]) as socket:
+        send(socket, op="unsubscribe", args=["publicTrade.BTCUSDT"], req_id="u1")
+        assert receive(socket)["op"] == "unsubscribe"
+        exchange.push_ticks([trade("60100"), trade("3001", symbol="ETHUSDT")])
+        assert receive(socket)["topic"] == "publicTrade.ETHUSDT"
+
+
+def test_categories_do_not_hear_each_other(paper_exchange: Exchanges) -> None:
+    exchange = paper_exchange(*MANUAL)
+    with raw_socket(exchange, "spot", ["publicTrade.BTCUSDT"]) as spot:
+        exchange.push_ticks([trade("60100"), trade("59000", category="spot")])
+        assert [row["p"] for row in receive(spot)["data"]] == ["59000"]
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ([{"category": "linear", "symbol": "BTCUSDT"}], "0.price"),
+        ([trade("dear")], "0.price"),
+        ([trade("-1")], "0.price"),
+        ([trade("60000.05")], "price: 60000.05 is not a multiple of the tick size"),
+        ([trade("1", symbol="FOOUSDT")], "symbol"),
+        ([trade("1", category="option")], "0.category"),
+        ([{**trade("1"), "colour": "red"}], "0.colour"),
+        ([trade("1"), {}], "1.category"),
+        ({}, "body"),
+        ([], "body"),
+    ],
+)
+def test_a_bad_push_names_the_field(paper_exchange: Exchanges, body: Any, named: str) -> None:
+    exchange = paper_exchange(*MANUAL)
+    answer = httpx.post(f"{exchange.url}/paper/ticks", content=orjson.dumps(body))
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(named)
+    assert (
+        public_session(exchange).get_public_trade_history(category="linear", symbol="BTCUSDT")["result"]["list"] == []
+    )
+
+
+def test_pushed_trades_survive_a_kill(paper_exchange: Exchanges) -> None:
+    exchange = paper_exchange(*MANUAL)
+    exchange.push_ticks([trade("60100"), trade("60200")])
+    exchange.kill()
+    exchange.start()
+    http = public_session(exchange)
+    rows = http.get_public_trade_history(category="linear", symbol="BTCUSDT")["result"]["list"]
+    assert [row["price"] for row in rows] == ["60200", "60100"]
+    exchange.push_ticks([trade("60300")])
+    (ticker,) = http.get_tickers(category="linear", symbol="BTCUSDT")["result"]["list"]
+    assert ticker["lastPrice"] == "60300"
+
+
+class StuckSocket:
+    """A client that subscribes and then reads nothing."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._asked = [{"op": "subscribe", "args": ["publicTrade.BTCUSDT"]}]
+
+    async def accept(self) -> None: ...
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.sent += 1
+        if self.sent > 1:  # it took the acknowledgement
+            await asyncio.Event().wait()
+
+    async def receive_text(self) -> str:
+        if self._asked:
+            return orjson.dumps(self._asked.pop()).decode()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_client_that_does_not_read_is_cut_off_and_holds_nobody_up(tmp_path: Path) -> None:
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    feed = ManualFeed(tmp_path / "manual.db", {"BTCUSDT": Decimal(60_000)}, start)
+    clock = MarketClockKeeper(tmp_path / "clock.json", epoch=feed.epoch, start=start, speed=1.0)
+    hub = PublicHub(feed, clock)
+    stuck = StuckSocket()
+    serving = asyncio.create_task(hub.serve(stuck, Category.LINEAR))  # type: ignore[arg-type]
+    while stuck.sent == 0:
+        await asyncio.sleep(0.005)
+    position = clock.now()
+    for _ in range(21_000):
+        now = clock.now()
+        ticks = feed.push([PushedTrade(Category.LINEAR, "BTCUSDT", Decimal(60_000))], now)
+        position = max(now, ticks[-1].at)
+        hub.publish(ticks, position)
+        if serving.done():
+            break
+        await asyncio.sleep(0)
+    await asyncio.wait_for(serving, 5)
+    clock.close()
+    feed.close()
