@@ -36,6 +36,7 @@ _OVERLAP = timedelta(minutes=1)
 _FIRST_LOOK_BACK = timedelta(days=7)
 _WALLET_SECONDS = 30.0
 _CATCH_UP_RETRY_SECONDS = 1.0
+_LIVE_WITHIN_SECONDS = 5.0
 
 
 class AccountStreamRequest(BaseModel):
@@ -79,6 +80,8 @@ class _Reader:
         beating = asyncio.create_task(self._beat_forever())
         try:
             async with asyncio.timeout(seconds):
+                if not await subscription.wait_live(_LIVE_WITHIN_SECONDS):
+                    log.warning("account stream not live yet; catching up by query")
                 await self._catch_up()
                 while True:
                     await self._handle(await self._queue.get())
@@ -99,7 +102,7 @@ class _Reader:
                 if loop.time() >= wallet_due:
                     wallet_due = loop.time() + _WALLET_SECONDS
                     await self._store_wallet(await self._exchange.wallet(), whole=True)
-            except Exception as error:  # noqa: BLE001  (a report that fails must not stop the stream)
+            except Exception as error:
                 log.warning("account not reported", error=str(error))
             await asyncio.sleep(1)
 

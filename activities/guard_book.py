@@ -32,6 +32,7 @@ log = get_logger(__name__)
 
 BEAT_SECONDS = 1.0
 _CATCH_UP_RETRY_SECONDS = 1.0
+_LIVE_WITHIN_SECONDS = 5.0
 
 
 @dataclass(eq=False)
@@ -175,6 +176,9 @@ class GuardBook:
     async def _walk_then_join(self, book: _Symbol, watch: Watch) -> None:
         while True:
             try:
+                if book.subscription is None or not await book.subscription.wait_live(_LIVE_WITHIN_SECONDS):
+                    log.warning("no prices yet", position_id=watch.position_id, symbol=watch.symbol)
+                    continue
                 clock = await self._exchange.market_clock()
                 walked = await walk_gap(
                     self._exchange, watch.category, watch.symbol, watch.state, watch.policy, clock.now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -163,7 +163,7 @@ class AtsClient:
         params = {"kind": kind, "subject": subject, "limit": limit, "cursor": cursor}
         return self._get("/v1/events", Page[EventView], params)
 
-    def event_stream(self, *, after: int | None = None) -> Iterator[EventView]:
+    def event_stream(self, *, after: int | None = None) -> Generator[EventView, None, None]:
         """Audit events as they are written, from the one after id ``after`` (None: from now), until the API ends it."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after is not None else {})
         try:

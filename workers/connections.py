@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
-from config.credentials import postgres_dsn
+from config.credentials import exchange_keys, postgres_dsn
 from config.settings import Settings
 from db.session import Database
 from exchange.bybit import BybitExchange
@@ -32,6 +32,14 @@ class Connections:
     database: Database
     exchange: Exchange
     client: Client
+
+
+def exchange_of(settings: Settings) -> BybitExchange:
+    """The exchange the settings name, with their keys (in paper mode the installation's made ones). Not started."""
+    chosen = settings.exchange
+    key, secret = exchange_keys(settings)
+    url = settings.paper_url if chosen.mode == "paper" else chosen.url
+    return BybitExchange(chosen.mode, key, secret, url, chosen.recv_window_ms, chosen.http_timeout_seconds)
 
 
 async def connect_temporal(settings: Settings, metrics_address: str | None = None) -> Client:
@@ -54,7 +62,7 @@ async def connect_temporal(settings: Settings, metrics_address: str | None = Non
 async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
     """Everything a worker needs, waiting for servers that are not there yet (said after a few seconds)."""
     database = Database(postgres_dsn(settings), settings.postgres.pool_size)
-    exchange = BybitExchange.from_settings(settings)
+    exchange = exchange_of(settings)
     try:
         await _until_there("exchange", exchange.start)
         client = await _client(settings)

@@ -21,6 +21,7 @@ from activities.orders import OrderActivities
 from activities.targets import TargetActivities
 from config.settings import Settings
 from domain.exits import warm_up
+from observability.logs import get_logger
 from workers.connections import Connections, open_connections
 from workers.process import run_process
 from workflows import account_stream, market_stream
@@ -29,6 +30,8 @@ from workflows.market_stream import MarketStreamInput, MarketStreamWorkflow
 from workflows.options import HEARTBEAT_THROTTLE, MARKET_QUEUE, STICKY_TIMEOUT, TRADING_QUEUE
 from workflows.order import OrderWorkflow
 from workflows.position import PositionWorkflow
+
+log = get_logger(__name__)
 
 _GRACE = timedelta(seconds=3)
 _MAX_ACTIVITIES = 3000
@@ -114,6 +117,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await running.enter_async_context(trading_worker(connections, book))
         await running.enter_async_context(market_worker(connections))
         await start_streams(connections.client)
+        log.info("ready", queues=[TRADING_QUEUE, MARKET_QUEUE])
         await stop.wait()
 
 

@@ -44,6 +44,7 @@ _PASSED_THROUGH = (
     "pybit",
     "pydantic",
     "pydantic_core",
+    "pydantic_settings",
     "requests",
     "sqlalchemy",
     "structlog",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 
@@ -21,7 +23,9 @@ from workflows.position import PositionInput
 
 router = APIRouter(prefix="/trades", tags=["trades"])
 
-_DENIALS = {code: {"model": Problem, "content": {"application/problem+json": {}}} for code in (409, 422)}
+_DENIALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem, "content": {"application/problem+json": {}}} for code in (409, 422)
+}
 
 
 @router.post("", status_code=202, response_model=TradeAccepted, responses=_DENIALS)

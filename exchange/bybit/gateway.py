@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
-from config.credentials import exchange_keys
-from config.settings import Settings
 from domain.clock import MarketClock
 from domain.market import Category, Instrument
 from exchange.bybit import parsing
@@ -76,14 +74,6 @@ class BybitExchange:
         self._time: PaperTime | WallTime = (
             PaperTime(url, http_timeout_seconds) if mode == "paper" and url else WallTime(mode, self._rest)
         )
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The exchange the settings name, with their keys (in paper mode the installation's made ones)."""
-        chosen = settings.exchange
-        key, secret = exchange_keys(settings)
-        url = settings.paper_url if chosen.mode == "paper" else chosen.url
-        return cls(chosen.mode, key, secret, url, chosen.recv_window_ms, chosen.http_timeout_seconds)
 
     async def start(self) -> None:
         """Open the REST connections. An exchange that can't be reached yet is logged, not raised."""

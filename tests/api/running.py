@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 import uvicorn
 from pydantic import SecretStr
 
@@ -61,6 +63,9 @@ def api_settings(folder: Path, dsn: str, temporal_address: str, **more: Any) -> 
 def running_api(settings: Settings, services: Services | None = None) -> Iterator[RunningApi]:
     """The API in a thread of this process, answering and with its admin key known; ended at the end."""
     configure_tracing("ats-api")
+    logging_before = structlog.get_config()
+    # asked for anew each time, since pytest gives every test another stderr; stdout belongs to what is tested
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False)
     app = create_app(settings, services)
     config = uvicorn.Config(app, host="127.0.0.1", port=settings.api.port, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -73,6 +78,7 @@ def running_api(settings: Settings, services: Services | None = None) -> Iterato
     finally:
         server.should_exit = True
         thread.join(timeout=10)
+        structlog.configure(**logging_before)
 
 
 def _lets_in(running: RunningApi) -> bool:

@@ -37,7 +37,7 @@ class TradingSystem:
 
     def until_protected(self, client: AtsClient, position_id: str) -> PositionDetail:
         """The position once a guard watches it and its stop rests at the exchange."""
-        wait_until(lambda: _is_protected(client, position_id), f"{position_id} to be guarded with a resting stop")
+        wait_until(lambda: _is_protected(client, position_id), f"{position_id} to be guarded with a resting stop", 90)
         return client.position(position_id)
 
 

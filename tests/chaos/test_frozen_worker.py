@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,7 @@ from domain.position import PositionState
 from tests.chaos.conftest import Arena
 from tests.support.servers import Server
 from tests.support.waiting import eventually
-from tests.support.worker import frozen
+from tests.support.worker import frozen, log_of
 from workflows.position import CloseRequest, PositionWorkflow, SetTargets
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -26,9 +24,7 @@ WIDE = ExitPolicy(stop_loss_pct=Decimal(8))
 
 
 def events_of(process: Server, name: str) -> set[str]:
-    """Events logged by the worker ``name``."""
-    log = process.spec.log.parent / name / "worker-trading.log"
-    return {json.loads(line)["event"] for line in Path(log).read_text().splitlines() if line.startswith("{")}
+    return {line["event"] for line in log_of(process.spec.log.parent, name)}
 
 
 async def test_a_thawed_guard_that_was_taken_over_fires_nothing(arena: Arena) -> None:

@@ -96,7 +96,7 @@ class GuardBook(RuleBasedStateMachine):
 
 
 TestGuardBook = GuardBook.TestCase
-TestGuardBook.settings = settings(max_examples=40, stateful_step_count=40)
+TestGuardBook.settings = settings(max_examples=25, stateful_step_count=30)
 
 
 def test_a_book_grows_and_every_guard_stays_where_it_was():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.exit_policy import disaster_stop
@@ -64,6 +64,7 @@ def test_nothing_is_ordered_of_an_instrument_closed_to_trading():
 
 
 @given(st.integers(0, 10**9).map(lambda n: D(n).scaleb(-8)))
+@example(D(9))
 def test_an_exit_closes_what_one_order_can_and_tells_the_rest(held):
     sellable, rest = exit_qty(BTC, held)
     assert sellable + rest == held

@@ -23,8 +23,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from config.settings import Settings
 from observability.logs import bind, configure_logging, get_logger
-from observability.rotation import SharedRotatingFileHandler
 from observability.tracing import configure_tracing, current_trace_id, get_tracer
+from tests.observability.log_writer import write_lines
 
 LOGGER = "tests.module_level"
 TEST_SERVER = str(Path(sys.executable).parent / "temporal-test-server")
@@ -130,17 +130,10 @@ def test_configuring_again_moves_the_lines_and_doubles_none(settings: Settings) 
     assert [line["event"] for line in lines(settings, "second")] == ["once"]
 
 
-def _write(path: Path, writer: int, count: int) -> None:
-    handler = SharedRotatingFileHandler(path, max_bytes=20_000, backups=50)
-    for number in range(count):
-        handler.emit(logging.LogRecord("x", logging.INFO, "", 0, f"{writer}:{number} " + "." * 80, None, None))
-    handler.close()
-
-
 def test_two_processes_rotating_one_file_lose_no_line(tmp_path: Path) -> None:
     path = tmp_path / "svc.log"
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write, args=(path, writer, 1500)) for writer in range(2)]
+    writers = [context.Process(target=write_lines, args=(path, writer, 1500)) for writer in range(2)]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -26,10 +26,9 @@ from domain.ids import OrderRole, manual_position_id
 from domain.market import Category, PositionSide
 from domain.order import OrderState
 from domain.position import PositionState
-from exchange.bybit import BybitExchange
 from tests.support.paper import PaperExchange
 from tests.support.waiting import eventually
-from workers.connections import Connections
+from workers.connections import Connections, exchange_of
 from workers.trading import market_worker, start_streams, trading_worker
 from workflows.options import TRADING_QUEUE
 from workflows.plugin import ats_plugin
@@ -161,7 +160,7 @@ async def trading_on(settings: Settings, exchange: PaperExchange) -> AsyncIterat
 async def running_trading(settings: Settings, exchange: PaperExchange) -> AsyncIterator[Trading]:
     """The same with the trading worker's parts in this process. What still runs at the end is terminated."""
     async with trading_on(settings, exchange) as trading, AsyncExitStack() as opened:
-        gateway = BybitExchange.from_settings(settings)
+        gateway = exchange_of(settings)
         opened.push_async_callback(gateway.close)
         await gateway.start()
         connections = Connections(settings, trading.database, gateway, trading.client)

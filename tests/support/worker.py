@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from config.settings import Settings
 from tests.support.servers import Server
-from tests.support.waiting import run
 from workers.stack.environment import settings_environment
-from workers.stack.probes import worker_polls
 from workers.stack.process import ChildSpec
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -29,11 +29,17 @@ def trading_worker_process(settings: Settings, folder: Path, name: str) -> Serve
     server: list[Server] = []
 
     def ready() -> bool:
-        polls = worker_polls(settings.temporal_address, settings.temporal.namespace, ("trading", "market"))
-        return run(polls(server[0].pid))
+        return any(line["event"] == "ready" and line["pid"] == server[0].pid for line in log_of(folder, name))
 
     server.append(Server(spec, ready, ready_timeout=60))
     return server[0]
+
+
+def log_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    """What the worker ``name`` logged so far."""
+    path = folder / name / "worker-trading.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from tests.exchange.gateway.paper_gateway import LINEAR, SPOT, SYMBOLS, found, g
 from tests.support.folders import scratch_folder
 from tests.support.paper import PaperExchange
 from tests.support.waiting import eventually
+from workers.connections import exchange_of
 
 # market
 
@@ -272,6 +273,6 @@ async def test_the_settings_name_the_exchange(paper: PaperExchange) -> None:
                 }
             ),
         )
-        exchange = BybitExchange.from_settings(settings)
+        exchange = exchange_of(settings)
         assert (await exchange.wallet()).total_equity > 0
         await exchange.close()

@@ -75,7 +75,7 @@ DEFECTS: dict[str, tuple[Callable[[pd.DataFrame], Any], int, str]] = {
 @pytest.mark.parametrize("name", DEFECTS)
 def test_each_defect_is_refused_with_its_row(tmp_path: Path, name: str) -> None:
     change, row, rule = DEFECTS[name]
-    path = written(tmp_path, change(candle_frame(40)))
+    path = written(tmp_path, pd.DataFrame(change(candle_frame(40))))
     with pytest.raises(CandleFileRefused) as told:
         read_candle_file(path)
     assert told.value.row == row
@@ -92,7 +92,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CandleFileRefused, match="no data rows"):
-        read_candle_file(written(tmp_path, candle_frame(5)[:0]))
+        read_candle_file(written(tmp_path, candle_frame(5).head(0)))
 
 
 def test_a_file_that_is_not_parquet_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,24 +14,31 @@ import httpx
 import orjson
 import pytest
 
+from domain.market import Category, Side
 from exchange.paper.clock import MarketClockKeeper
-from exchange.paper.feeds.manual import ManualFeed, PushedTrade
+from exchange.paper.feed import Tick
+from exchange.paper.feeds.manual import ManualFeed
 from exchange.paper.public_ws import PublicHub
-from domain.market import Category
 from tests.exchange.paper.market_case import candle_file
 from tests.exchange.paper.market_client import public_session, public_stream, raw_socket, receive, send
-from tests.support.paper import PaperExchange
+from tests.support.folders import scratch_folder
+from tests.support.paper import PaperExchange, paper_exchange_process
 
 Exchanges = Callable[..., PaperExchange]
 MANUAL = ("--manual", "--symbols", "BTCUSDT=60000", "ETHUSDT=3000")
 
 
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[PaperExchange]:
+    """A manual market that the tests share; its prices are where the last test left them."""
+    with scratch_folder() as folder:
+        started = paper_exchange_process(folder / "data", *MANUAL).start()
+        yield started
+        started.stop()
+
+
 def trade(price: str, *, category: str = "linear", symbol: str = "BTCUSDT", qty: str = "0.5") -> dict[str, str]:
     return {"category": category, "symbol": symbol, "price": price, "qty": qty}
-
-
-def topic(name: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda message: message.get("topic") == name
 
 
 def test_pybit_hears_trades_tickers_books_and_candles(paper_exchange: Exchanges) -> None:
@@ -64,33 +71,29 @@ def test_pybit_hears_trades_tickers_books_and_candles(paper_exchange: Exchanges)
     assert (candle["interval"], candle["confirm"], candle["timestamp"]) == ("15", False, answer["at_ms"])
 
 
-def test_trades_are_told_before_tickers_books_and_candles(paper_exchange: Exchanges) -> None:
-    exchange = paper_exchange(*MANUAL)
+def test_trades_are_told_before_tickers_books_and_candles(exchange: PaperExchange) -> None:
     names = [f"{kind}.BTCUSDT" for kind in ("kline.1", "orderbook.1", "tickers", "publicTrade")]
     with raw_socket(exchange, "linear", names) as socket:
-        for snapshot in ("tickers", "orderbook"):
-            receive(socket, lambda message, kind=snapshot: message.get("topic", "").startswith(kind))
+        assert {receive(socket)["topic"] for _ in range(2)} == {"tickers.BTCUSDT", "orderbook.1.BTCUSDT"}
         exchange.push_ticks([trade("60100")])
         told = [receive(socket)["topic"] for _ in range(4)]
     assert told == ["publicTrade.BTCUSDT", "tickers.BTCUSDT", "orderbook.1.BTCUSDT", "kline.1.BTCUSDT"]
 
 
-def test_linear_tickers_are_a_snapshot_then_what_changed(paper_exchange: Exchanges) -> None:
-    exchange = paper_exchange(*MANUAL)
+def test_linear_tickers_are_a_snapshot_then_what_changed(exchange: PaperExchange) -> None:
     with raw_socket(exchange, "linear", ["tickers.BTCUSDT"]) as socket:
         snapshot = receive(socket)
-        exchange.push_ticks([trade("60100")])
+        exchange.push_ticks([trade("60111")])
         delta = receive(socket)
         assert (snapshot["type"], delta["type"]) == ("snapshot", "delta")
-        assert delta["data"]["lastPrice"] == "60100"
+        assert delta["data"]["lastPrice"] == "60111"
         assert "nextFundingTime" in snapshot["data"]
         assert "nextFundingTime" not in delta["data"]
         with raw_socket(exchange, "linear", ["tickers.BTCUSDT"]) as late:
-            assert receive(late)["data"]["lastPrice"] == "60100"
+            assert receive(late)["data"]["lastPrice"] == "60111"
 
 
-def test_spot_tickers_are_snapshots_only(paper_exchange: Exchanges) -> None:
-    exchange = paper_exchange(*MANUAL)
+def test_spot_tickers_are_snapshots_only(exchange: PaperExchange) -> None:
     with raw_socket(exchange, "spot", ["tickers.BTCUSDT"]) as socket:
         assert receive(socket)["type"] == "snapshot"
         exchange.push_ticks([trade("60100", category="spot")])
@@ -129,16 +132,16 @@ def test_every_candle_is_confirmed_once_and_equals_the_queried_one(paper_exchang
     assert ids == sorted(set(ids))
 
 
-def test_pings_of_both_kinds_are_answered(paper_exchange: Exchanges) -> None:
-    with raw_socket(paper_exchange(*MANUAL), "spot") as socket:
+def test_pings_of_both_kinds_are_answered(exchange: PaperExchange) -> None:
+    with raw_socket(exchange, "spot") as socket:
         send(socket, op="ping", req_id="p7")
         pong = receive(socket)
         assert (pong["op"], pong["ret_msg"], pong["success"], pong["req_id"]) == ("ping", "pong", True, "p7")
         assert socket.ping().wait(5)
 
 
-def test_the_acknowledgement_comes_late_enough_and_before_anything_else(paper_exchange: Exchanges) -> None:
-    with raw_socket(paper_exchange(*MANUAL), "spot") as socket:
+def test_the_acknowledgement_comes_late_enough_and_before_anything_else(exchange: PaperExchange) -> None:
+    with raw_socket(exchange, "spot") as socket:
         asked = time.monotonic()
         send(socket, op="subscribe", args=["tickers.BTCUSDT"], req_id="s1")
         acknowledged = receive(socket)
@@ -148,8 +151,8 @@ def test_the_acknowledgement_comes_late_enough_and_before_anything_else(paper_ex
 
 
 @pytest.mark.parametrize("wrong", ["tickers.FOOUSDT", "kline.7.BTCUSDT", "orderbook.50.BTCUSDT", "weather", "tickers"])
-def test_an_unknown_topic_refuses_the_whole_subscription(paper_exchange: Exchanges, wrong: str) -> None:
-    with raw_socket(paper_exchange(*MANUAL), "linear") as socket:
+def test_an_unknown_topic_refuses_the_whole_subscription(exchange: PaperExchange, wrong: str) -> None:
+    with raw_socket(exchange, "linear") as socket:
         send(socket, op="subscribe", args=["tickers.BTCUSDT", wrong], req_id="s1")
         answer = receive(socket)
         assert (answer["success"], answer["ret_msg"]) == (False, f"error:handler not found,topic:{wrong}")
@@ -157,8 +160,8 @@ def test_an_unknown_topic_refuses_the_whole_subscription(paper_exchange: Exchang
         assert receive(socket)["ret_msg"] == "pong"
 
 
-def test_malformed_messages_are_answered_and_the_socket_lives(paper_exchange: Exchanges) -> None:
-    with raw_socket(paper_exchange(*MANUAL), "linear") as socket:
+def test_malformed_messages_are_answered_and_the_socket_lives(exchange: PaperExchange) -> None:
+    with raw_socket(exchange, "linear") as socket:
         for text in ("{", "[]", '{"op": "dance"}', '{"op": "subscribe"}', '{"op": "subscribe", "args": "tickers"}'):
             socket.send(text)
             assert receive(socket)["success"] is False
@@ -166,8 +169,7 @@ def test_malformed_messages_are_answered_and_the_socket_lives(paper_exchange: Ex
         assert receive(socket)["ret_msg"] == "pong"
 
 
-def test_unsubscribed_topics_fall_silent(paper_exchange: Exchanges) -> None:
-    exchange = paper_exchange(*MANUAL)
+def test_unsubscribed_topics_fall_silent(exchange: PaperExchange) -> None:
     with raw_socket(exchange, "linear", ["publicTrade.BTCUSDT", "publicTrade.ETHUSDT"]) as socket:
         send(socket, op="unsubscribe", args=["publicTrade.BTCUSDT"], req_id="u1")
         assert receive(socket)["op"] == "unsubscribe"
@@ -175,8 +177,7 @@ def test_unsubscribed_topics_fall_silent(paper_exchange: Exchanges) -> None:
         assert receive(socket)["topic"] == "publicTrade.ETHUSDT"
 
 
-def test_categories_do_not_hear_each_other(paper_exchange: Exchanges) -> None:
-    exchange = paper_exchange(*MANUAL)
+def test_categories_do_not_hear_each_other(exchange: PaperExchange) -> None:
     with raw_socket(exchange, "spot", ["publicTrade.BTCUSDT"]) as spot:
         exchange.push_ticks([trade("60100"), trade("59000", category="spot")])
         assert [row["p"] for row in receive(spot)["data"]] == ["59000"]
@@ -197,14 +198,13 @@ def test_categories_do_not_hear_each_other(paper_exchange: Exchanges) -> None:
         ([], "body"),
     ],
 )
-def test_a_bad_push_names_the_field(paper_exchange: Exchanges, body: Any, named: str) -> None:
-    exchange = paper_exchange(*MANUAL)
+def test_a_bad_push_names_the_field(exchange: PaperExchange, body: Any, named: str) -> None:
+    asked = {"category": "linear", "symbol": "BTCUSDT"}
+    before = public_session(exchange).get_public_trade_history(**asked)["result"]
     answer = httpx.post(f"{exchange.url}/paper/ticks", content=orjson.dumps(body))
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(named)
-    assert (
-        public_session(exchange).get_public_trade_history(category="linear", symbol="BTCUSDT")["result"]["list"] == []
-    )
+    assert public_session(exchange).get_public_trade_history(**asked)["result"] == before
 
 
 def test_pushed_trades_survive_a_kill(paper_exchange: Exchanges) -> None:
@@ -250,15 +250,9 @@ async def test_a_client_that_does_not_read_is_cut_off_and_holds_nobody_up(tmp_pa
     serving = asyncio.create_task(hub.serve(stuck, Category.LINEAR))  # type: ignore[arg-type]
     while stuck.sent == 0:
         await asyncio.sleep(0.005)
-    position = clock.now()
-    for _ in range(21_000):
-        now = clock.now()
-        ticks = feed.push([PushedTrade(Category.LINEAR, "BTCUSDT", Decimal(60_000))], now)
-        position = max(now, ticks[-1].at)
-        hub.publish(ticks, position)
-        if serving.done():
-            break
-        await asyncio.sleep(0)
+    for number in range(21_000):
+        hub.publish([Tick(Category.LINEAR, "BTCUSDT", start, Decimal(60_000), Decimal(1), Side.BUY, number)], start)
+    assert not serving.done()  # nothing waited for it meanwhile
     await asyncio.wait_for(serving, 5)
     clock.close()
     feed.close()

@@ -52,6 +52,7 @@ def _family(pids: dict[str, int]) -> list[psutil.Process]:
     return [*roots, *(child for root in roots for child in root.children(recursive=True))]
 
 
+@pytest.mark.slow
 async def test_parts_become_ready_in_order_and_the_next_start_finds_the_data(scratch: Path) -> None:
     seen: list[StackStatus] = []
     settings = spare_settings(scratch)
@@ -76,6 +77,7 @@ async def test_parts_become_ready_in_order_and_the_next_start_finds_the_data(scr
         await connection.close()
 
 
+@pytest.mark.slow
 async def test_a_killed_server_comes_back_and_the_stack_goes_on(scratch: Path) -> None:
     async with Stack(spare_settings(scratch), ("postgres", "temporal")) as stack:
         for name in ("postgres", "temporal"):
@@ -87,6 +89,7 @@ async def test_a_killed_server_comes_back_and_the_stack_goes_on(scratch: Path) -
         assert stack.pids()["postgres"] != pid
 
 
+@pytest.mark.slow
 async def test_a_service_can_be_kept_dead_for_a_while(scratch: Path) -> None:
     async with Stack(spare_settings(scratch), ("temporal",)) as stack:
         stack.set_auto_restart("temporal", False)
@@ -120,6 +123,7 @@ async def test_a_taken_port_is_told_before_anything_starts(scratch: Path) -> Non
     assert running_stack(settings) is None
 
 
+@pytest.mark.slow
 async def test_lost_credentials_stop_the_start_with_what_to_do(scratch: Path) -> None:
     settings = spare_settings(scratch)
     async with Stack(settings, ("postgres",)):
@@ -146,6 +150,7 @@ def test_external_servers_and_other_modes_are_not_started(scratch: Path) -> None
     assert names == ["migrations", "worker-trading", "worker-research", "api", "ui"]
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_launcher_leaves_no_orphan_and_the_next_start_works(scratch: Path) -> None:
     with _launcher(scratch, "postgres", "temporal") as (launcher, pids):
         family = _family(pids)
@@ -158,6 +163,7 @@ def test_kill_9_of_the_launcher_leaves_no_orphan_and_the_next_start_works(scratc
         assert set(pids) == {"postgres", "temporal"}
 
 
+@pytest.mark.slow
 def test_a_start_right_after_kill_9_ends_what_is_still_dying(scratch: Path) -> None:
     with _launcher(scratch, "postgres", "temporal") as (launcher, pids):
         psutil.Process(pids["postgres"]).suspend()  # can't hear that its launcher died
@@ -174,6 +180,7 @@ def test_a_start_right_after_kill_9_ends_what_is_still_dying(scratch: Path) -> N
         assert not psutil.pid_exists(pids["postgres"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything_in_reverse_order_within_ten_seconds(scratch: Path, number: signal.Signals) -> None:
     with _launcher(scratch, *_SERVERS) as (launcher, pids):
@@ -188,6 +195,7 @@ def test_a_signal_ends_everything_in_reverse_order_within_ten_seconds(scratch: P
     assert {part.state for part in told.parts} == {State.STOPPED}
 
 
+@pytest.mark.slow
 def test_a_stack_can_be_ended_from_elsewhere(scratch: Path) -> None:
     with _launcher(scratch, "temporal") as (launcher, _):
         settings = spare_settings(scratch)

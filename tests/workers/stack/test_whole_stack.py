@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from tests.support.waiting import wait_until
-from workers.stack import spare_settings
+from workers.stack import State, spare_settings
 from workers.stack.environment import settings_environment
+from workers.stack.remote import running_stack
 from workers.stack.services import PROJECT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -37,7 +38,10 @@ class Operator:
         return json.loads(done.stdout.splitlines()[-1])
 
     def pids(self) -> dict[str, int]:
-        return {part["name"]: part["pid"] for part in self.ats("status")["parts"] if part["pid"]}
+        """Of the processes that are ready now."""
+        told = running_stack(self.settings)
+        parts = told.parts if told else []
+        return {part.name: part.pid for part in parts if part.pid and part.state is State.READY}
 
 
 def _mode(path: Path) -> int:
