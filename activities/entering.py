@@ -211,7 +211,8 @@ class EntryActivities:
 
     async def _open(self, session: AsyncSession, position: Position) -> EntryBooked:
         instrument = await find_instrument(session, Category(position.category), position.symbol)
-        assert instrument is not None and position.entry_price is not None
+        assert instrument is not None
+        assert position.entry_price is not None
         first = await _first_fill(session, position.position_id)
         if position.state in (PositionState.RESERVED, PositionState.ENTERING, PositionState.NOT_ENTERED):
             if position.state == PositionState.RESERVED:

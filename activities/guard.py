@@ -36,7 +36,7 @@ class GuardRequest(BaseModel):
 
 
 class GuardResult(BaseModel):
-    """``fired``: the exit order is out. ``superseded``: the position left by another way. ``nothing``: none to guard."""
+    """``fired``: the exit order is out. ``superseded``: the position left another way. ``nothing``: none to guard."""
 
     outcome: Literal["fired", "superseded", "nothing"]
     reason: ExitReason | None = None
@@ -133,7 +133,8 @@ class GuardActivities:
         if found:
             _, state, version = max(found, key=lambda each: (each[2], each[0]))
             return state, version
-        assert position.entry_price is not None and position.opened_at is not None
+        assert position.entry_price is not None
+        assert position.opened_at is not None
         side = PositionSide(position.side)
         return GuardState.opened(side, position.entry_price, position.opened_at, policy), position.target_version
 

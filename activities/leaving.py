@@ -122,7 +122,7 @@ class ExitActivities:
         return ExitPlan(order=intent_of(order), qty_left=position.qty)
 
     async def _ask_exchange(self, position_id: str) -> None:
-        """Fetch the symbol's executions since the entry: an exit refused for want of a position was done by somebody."""
+        """Fetch the executions since the entry: an exit refused for want of a position was done by somebody."""
         async with self._database.session() as session:
             position = await position_rows.find_position(session, position_id)
             if position is None:

@@ -56,8 +56,8 @@ class OrderIntent(BaseModel):
 class OrderView(BaseModel):
     """Where an order stands. ``complete``: every execution the exchange counts is recorded.
 
-    ``retry_later``: the last attempt had no effect and may be made again. ``refused_again``: the last repeat of an order
-    in doubt was refused for a reason other than its id, which proves nothing yet.
+    ``retry_later``: the last attempt had no effect and may be made again. ``refused_again``: the last repeat of an
+    order in doubt was refused for a reason other than its id, which proves nothing yet.
     """
 
     order_link_id: str

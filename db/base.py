@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import DateTime, MetaData, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -19,11 +19,15 @@ NAMING = {
 }
 
 
+UNLOGGED: Final[dict[str, Any]] = {"prefixes": ["UNLOGGED"]}
+"""Table arguments of a cache: quick to write, empty after a crash."""
+
+
 class Base(DeclarativeBase):
     """Money and quantities are NUMERIC without a scale, times are timestamptz, names are text."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         Decimal: Numeric(),
         datetime: DateTime(timezone=True),
         str: Text(),

@@ -27,7 +27,7 @@ def run_process(service: str, serve: Callable[[Settings, asyncio.Event], Awaitab
     except ValidationError as error:
         for each in error.errors(include_url=False):
             where = ".".join(str(part) for part in each["loc"])
-            print(f"setting {where or 'combination'}: {each['msg']}", file=sys.stderr)
+            sys.stderr.write(f"setting {where or 'combination'}: {each['msg']}\n")
         sys.exit(2)
     configure_logging(service, settings)
     configure_tracing(service)

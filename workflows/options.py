@@ -1,7 +1,7 @@
 """Every task queue, timeout and retry policy, declared once.
 
-Guards and streams: a heartbeat timeout of 5 s and a retry every second for ever bound a failover to about 6 s. Temporal's
-defaults (backoff to 100 s, sticky 10 s) would miss a recovery within 15 s.
+Guards and streams: a heartbeat timeout of 5 s and a retry every second for ever bound a failover to about 6 s.
+Temporal's defaults (backoff to 100 s, sticky 10 s) would miss a recovery within 15 s.
 """
 
 from __future__ import annotations

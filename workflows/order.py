@@ -1,8 +1,8 @@
 """``order/<orderLinkId>``: one order, from its intent to its final state by exchange evidence.
 
 The order is sent once. If the answer is lost it is UNKNOWN, and only evidence ends that: found at the exchange, sent
-again under the same id and accepted or refused as a duplicate, or proved absent. Then the workflow waits for the account
-stream's word, with polls behind it, until the order is final and every execution of it is recorded.
+again under the same id and accepted or refused as a duplicate, or proved absent. Then the workflow waits for the word
+of the account stream, with polls behind it, until the order is final and every execution of it is recorded.
 """
 
 from __future__ import annotations

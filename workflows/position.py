@@ -1,7 +1,7 @@
 """``position/<position_id>``: a position from its reservation to its settled books.
 
 reserve -> enter (-E1) -> resting stop (-S1 on spot; part of the entry on linear) and guard -> exit (-X1, -X2 ...) ->
-cancel the resting stop -> settle. Whatever ends the guard - its own firing, the operator, the stop at the exchange - the
+cancel the resting stop -> settle. Whatever ends the guard (its own firing, the operator, the stop at the exchange), the
 way out is the same.
 """
 

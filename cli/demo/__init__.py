@@ -1,1 +1,1 @@
-"""``ats demo``: the main job in one go, on spare ports and throw-away data, told as it happens and judged at the end."""
+"""``ats demo``: the main job in one go, on spare ports and throw-away data, told as it goes and judged at the end."""

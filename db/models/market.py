@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import Double, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base
+from db.base import UNLOGGED, Base
 
 
 class InstrumentRow(Base):
@@ -50,7 +50,7 @@ class LivePrice(Base):
     """Last known price of a symbol. Unlogged: after a crash it is empty, which is the truth about a cache."""
 
     __tablename__ = "live_prices"
-    __table_args__ = {"prefixes": ["UNLOGGED"]}
+    __table_args__ = UNLOGGED
 
     category: Mapped[str] = mapped_column(primary_key=True)
     symbol: Mapped[str] = mapped_column(primary_key=True)

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Identity, Index, LargeBinary, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base
+from db.base import UNLOGGED, Base
 
 
 class SystemEvent(Base):
@@ -61,7 +61,7 @@ class StreamStatus(Base):
     """How a stream stands, written about once a second by the process that reads it."""
 
     __tablename__ = "stream_status"
-    __table_args__ = {"prefixes": ["UNLOGGED"]}
+    __table_args__ = UNLOGGED
 
     name: Mapped[str] = mapped_column(primary_key=True)
     process: Mapped[str] = mapped_column(primary_key=True)

@@ -197,7 +197,7 @@ class OrderExecution(Base):
 
 
 class ExecutionApplication(Base):
-    """That an execution was booked, once, to a position. Insert-only; an execution without one is foreign or waiting."""
+    """That an execution was booked, once, to a position. Insert-only; one without it is foreign or waiting."""
 
     __tablename__ = "execution_applications"
     __table_args__ = (Index("ix_execution_applications_position_id", "position_id"),)
@@ -228,7 +228,7 @@ class LotRow(Base):
 
 
 class LotMatchRow(Base):
-    """A closing execution matched LIFO against a lot. Quote coin; ``net`` = gross - open_fee - close_fee. Insert-only."""
+    """A closing execution matched LIFO against a lot. Quote coin; ``net`` = gross - both fees. Insert-only."""
 
     __tablename__ = "lot_matches"
     __table_args__ = (Index("ix_lot_matches_position_id", "position_id"),)

@@ -17,7 +17,7 @@ class SettingMoved(Exception):
 async def current_settings(session: AsyncSession) -> dict[str, Any]:
     """Every setting by key."""
     rows = await session.execute(select(SystemSetting.key, SystemSetting.value))
-    return {key: value for key, value in rows}
+    return {row.key: row.value for row in rows}
 
 
 async def settings_version(session: AsyncSession) -> int:

@@ -17,7 +17,7 @@ from domain.market import Category, Instrument, Side
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One public trade of the market. ``at`` is market time; ``sequence`` is unique and rising per (category, symbol)."""
+    """One public trade. ``at`` is market time; ``sequence`` is unique and rising per (category, symbol)."""
 
     category: Category
     symbol: str

@@ -1,7 +1,7 @@
 """A whole trading worker per module: own database, own Temporal, own exchange with a market pushed by hand.
 
-Workflow ids such as ``stream/account`` are the system's, so two systems can't share a server. Tests of a module share one
-system and keep out of each other's way by using different symbols.
+Workflow ids such as ``stream/account`` are the system's, so two systems can't share a server. Tests of a module
+share one system and keep out of each other's way by using different symbols.
 """
 
 from __future__ import annotations
