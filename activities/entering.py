@@ -219,6 +219,9 @@ class EntryActivities:
                 position_rows.step(position, PositionState.ENTERING)
             position_rows.step(position, PositionState.OPEN)
             position.opened_at, position.opened_wall = first
+            await session.flush()
+            # the exchange's own stop may have filled already: it could not be attributed before the position was open
+            await apply_executions(session, position.position_id)
             record_event(
                 session,
                 "position_opened",

@@ -105,7 +105,7 @@ class ExitActivities:
         intent = exit_intent(position, instrument, len(exits) + 1)
         if intent is None:
             return ExitPlan(order=None, qty_left=position.qty)
-        reason = exits[-1].exit_reason if exits else request.takeover
+        reason = next((order.exit_reason for order in reversed(exits) if order.exit_reason), request.takeover)
         fields = intent.model_dump(exclude={"expires_at"})
         await order_rows.insert_intent(session, OrderState.PREPARED, exit_reason=reason, **fields)
         return ExitPlan(order=intent, qty_left=position.qty)

@@ -32,7 +32,8 @@ def _share(account: AccountView) -> str | None:
     """The unrealised gain as a share of equity. A plain hyphen: the arrow's direction is read from it."""
     if not account.equity or not account.unrealised_pnl:
         return None
-    return f"{account.unrealised_pnl / account.equity * 100:.2f} % of equity"
+    share = round(account.unrealised_pnl / account.equity * 100, 2)
+    return f"{share:.2f} % of equity" if share else None
 
 
 def _freshness(account: AccountView) -> str:

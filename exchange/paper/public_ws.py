@@ -1,6 +1,6 @@
 """The public sockets ``/v5/public/spot`` and ``/v5/public/linear``: trades, tickers, top of book and candles.
 
-``PublicHub.publish`` tells a stretch of the market: all trades first, then tickers, books and candles. A message is
+``PublicHub.publish`` tells a stretch of the market: all trades at once, then tickers, books and candles. A message is
 encoded once per topic however many listen. It never waits: each socket has its own queue, and one too slow is closed.
 """
 
@@ -60,6 +60,7 @@ class PublicHub:
         self._sockets: set[_PublicSocket] = set()
         self._candles: dict[Topic, FormingCandle] = {}
         self._told_tickers: dict[Topic, Row] = {}
+        self._untold: list[tuple[dict[Name, list[Tick]], datetime]] = []
         self._waiting: list[tuple[datetime, asyncio.Future[int]]] = []
 
     def publish(self, ticks: Sequence[Tick], now: datetime) -> None:
@@ -71,12 +72,21 @@ class PublicHub:
             by_name[tick.category, tick.symbol].append(tick)
         for name, trades in by_name.items():
             self._tell_trades(name, trades)
-        for name in by_name:
-            self._tell_ticker(name)
-            self._tell_book(name)
-        for topic, candle in self._candles.items():
-            self._tell_candle(topic, candle, by_name.get(candle.name, ()))
         self._resolve(begun_ns)
+        if not self._untold:
+            asyncio.get_running_loop().call_soon(self._tell_rest)
+        self._untold.append((by_name, now))
+
+    def _tell_rest(self) -> None:
+        """Tell what the trades changed: a turn of the loop later, when the trades are on their way."""
+        untold, self._untold = self._untold, []
+        for by_name, now in untold:
+            for name in by_name:
+                self._tell_ticker(name)
+                self._tell_book(name)
+            for topic, candle in self._candles.items():
+                for row in candle.step(by_name.get(candle.name, ()), now):
+                    self._tell(topic, self._message(topic[1], "snapshot", [row]))
 
     def published(self, instant: datetime) -> asyncio.Future[int]:
         """The next publication that tells the market up to ``instant``: the wall time (ns) at which it began."""
@@ -102,6 +112,7 @@ class PublicHub:
 
     def join(self, category: Category, names: Iterable[str], socket: _PublicSocket) -> None:
         """Subscribe a socket from here on; it is told at once what the topics' later messages build on."""
+        self._tell_rest()  # a new candle or ticker begins with what was published, not with it once more
         for text in names:
             topic = category, text
             listeners = self._listeners.setdefault(topic, set())
@@ -184,10 +195,6 @@ class PublicHub:
         sequence = to_millis(self.position)
         data = {"s": symbol, "b": bids, "a": asks, "u": sequence, "seq": sequence}
         return self._message(f"orderbook.1.{symbol}", "snapshot", data, cts=sequence)
-
-    def _tell_candle(self, topic: Topic, candle: FormingCandle, trades: Sequence[Tick]) -> None:
-        for row in candle.step(trades, self.position):
-            self._tell(topic, self._message(topic[1], "snapshot", [row]))
 
     def _message(self, topic: str, kind: str, data: Any, **extra: int) -> str:
         wall_ms = time.time_ns() // 1_000_000
