@@ -12,7 +12,7 @@ from config.settings import Settings
 from tests.support.paper import PaperExchange
 from tests.support.servers import Server
 from tests.support.temporal import running_temporal
-from tests.support.trading import Trading, test_settings, trading_on
+from tests.support.trading import Trading, settings_for, trading_on
 from tests.support.worker import trading_worker_process
 
 
@@ -30,7 +30,7 @@ async def arena(database: str, scratch: Path, paper_exchange: Callable[..., Pape
     exchange = paper_exchange("--manual")
     workers: list[Server] = []
     with running_temporal(scratch) as temporal:
-        settings = test_settings(database, temporal.address, exchange)
+        settings = settings_for(database, temporal.address, exchange)
 
         def worker(name: str) -> Server:
             workers.append(trading_worker_process(settings, scratch, name))

@@ -58,7 +58,7 @@ async def test_a_thawed_guard_that_was_taken_over_fires_nothing(arena: Arena) ->
     now = await arena.trading.position(handle)
     assert now is not None
     assert now.state == PositionState.OPEN
-    placed = [o["orderLinkId"] for o in (await arena.trading.books())["orders"]]
+    placed = [o["orderLinkId"] for o in (await arena.trading.books())["orders"] if o["orderLinkId"]]
     assert placed == [f"{position.position_id}-E1"]
 
     await handle.execute_update(PositionWorkflow.close, CloseRequest(reason="over", requested_by="test"))

@@ -15,7 +15,7 @@ from domain.market import Category
 from domain.position import PositionState
 from tests.support.paper import PaperExchange
 from tests.support.temporal import running_temporal
-from tests.support.trading import Trading, running_trading, test_settings
+from tests.support.trading import Trading, running_trading, settings_for
 from workflows.position import CloseRequest, PositionWorkflow
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -31,7 +31,7 @@ async def test_fifty_lost_answers_leave_fifty_orders(
 ) -> None:
     exchange = paper_exchange("--manual")
     with running_temporal(scratch) as temporal:
-        async with running_trading(test_settings(database, temporal.address, exchange), exchange) as trading:
+        async with running_trading(settings_for(database, temporal.address, exchange), exchange) as trading:
             await trading.fault(
                 kind="answer_lost",
                 endpoint="order/create",

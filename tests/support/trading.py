@@ -132,7 +132,7 @@ class Trading:
             return (await session.scalars(wanted)).all()
 
 
-def test_settings(dsn: str, temporal_address: str, exchange: PaperExchange, **changes: Any) -> Settings:
+def settings_for(dsn: str, temporal_address: str, exchange: PaperExchange, **changes: Any) -> Settings:
     """Settings that point at running servers, read from nowhere else."""
     return Settings.model_validate(
         {

@@ -15,7 +15,7 @@ from tests.support.folders import scratch_folder
 from tests.support.paper import paper_exchange_process
 from tests.support.postgres import PostgresServer
 from tests.support.temporal import running_temporal
-from tests.support.trading import Trading, running_trading, test_settings
+from tests.support.trading import Trading, running_trading, settings_for
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ async def trading(module_database: str) -> AsyncIterator[Trading]:
         (folder / "exchange").mkdir()
         exchange = paper_exchange_process(folder / "exchange", "--manual").start()
         try:
-            async with running_trading(test_settings(module_database, temporal.address, exchange), exchange) as running:
+            async with running_trading(settings_for(module_database, temporal.address, exchange), exchange) as running:
                 yield running
         finally:
             exchange.stop()
