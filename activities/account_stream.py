@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
-from activities.execution_intake import Booking, take_in
-from activities.orders import OrderView, learn_report
+from activities.execution_intake import take_in
+from activities.orders import learn_report
 from activities.stream_report import report_streams
+from activities.workflow_news import PositionFact, WorkflowNews
 from db.repositories.audit import record_event
-from db.repositories.executions import newest_execution_time
 from db.repositories.orders import orders_not_final
+from db.repositories.positions import emptied_positions
+from db.repositories.streams import advance_cursor, read_cursor
 from db.repositories.wallet import replace_wallet
 from db.session import Database
+from domain.clock import MarketClock
 from domain.market import Category
 from domain.order import IllegalTransition
 from exchange.protocol import Exchange, ExchangeError, Execution, OrderReport, PrivateHandlers, StreamGap, Wallet
@@ -32,6 +35,7 @@ from observability.logs import get_logger
 log = get_logger(__name__)
 
 ACCOUNT = "unified"
+CURSOR = "account"
 _OVERLAP = timedelta(minutes=1)
 _FIRST_LOOK_BACK = timedelta(days=7)
 _WALLET_SECONDS = 30.0
@@ -43,12 +47,6 @@ class AccountStreamRequest(BaseModel):
     """``run_seconds`` is after how long the activity returns, so that its workflow can begin a fresh history."""
 
     run_seconds: int = 86_400
-
-
-class PositionFact(BaseModel):
-    """That executions not ordered by the position's own workflow were booked to it."""
-
-    qty_left: str
 
 
 class AccountStreamActivities:
@@ -68,16 +66,17 @@ class _Reader:
     def __init__(self, database: Database, exchange: Exchange, client: Client) -> None:
         self._database = database
         self._exchange = exchange
-        self._client = client
+        self._tell = WorkflowNews(database, client)
         self._queue: asyncio.Queue[Sequence[Any] | Wallet | StreamGap] = asyncio.Queue()
+        self._caught_up = False
 
     async def run(self, seconds: int) -> None:
         put = self._queue.put_nowait
         handlers = PrivateHandlers(
-            on_orders=put, on_executions=put, on_positions=lambda _: None, on_wallet=put, on_gap=put
+            on_orders=put, on_executions=put, on_positions=lambda _: None, on_wallet=put, on_gap=self._on_gap
         )
         subscription = self._exchange.subscribe_private(handlers)
-        beating = asyncio.create_task(self._beat_forever())
+        background = [asyncio.create_task(self._beat_forever()), asyncio.create_task(self._report_forever())]
         try:
             async with asyncio.timeout(seconds):
                 if not await subscription.wait_live(_LIVE_WITHIN_SECONDS):
@@ -86,25 +85,43 @@ class _Reader:
                 while True:
                     await self._handle(await self._queue.get())
         except TimeoutError:
-            if beating.done():
-                raise
+            return
         finally:
-            beating.cancel()
+            for task in background:
+                task.cancel()
             subscription.close()
 
+    def _on_gap(self, gap: StreamGap) -> None:
+        self._caught_up = False  # at once: the cursor must not pass what was missed
+        self._queue.put_nowait(gap)
+
     async def _beat_forever(self) -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(1)
+
+    async def _report_forever(self) -> None:
+        """How the stream stands, how far it is complete, and the wallet now and then."""
         wallet_due = 0.0
         loop = asyncio.get_running_loop()
         while True:
-            activity.heartbeat()
             try:
                 await report_streams(self._database, self._exchange)
+                await self._advance_cursor()
                 if loop.time() >= wallet_due:
                     wallet_due = loop.time() + _WALLET_SECONDS
                     await self._store_wallet(await self._exchange.wallet(), whole=True)
-            except Exception as error:
+            except Exception as error:  # a report that fails must not stop the stream
                 log.warning("account not reported", error=str(error))
             await asyncio.sleep(1)
+
+    async def _advance_cursor(self) -> None:
+        """The stream is complete up to now while it is connected, caught up, and nothing waits to be handled."""
+        now = (await self._exchange.market_clock()).now
+        live = any(stream.stream == "private" and stream.connected for stream in self._exchange.freshness())
+        if live and self._caught_up and self._queue.empty():
+            async with self._database.session() as session:
+                await advance_cursor(session, CURSOR, now)
 
     async def _handle(self, event: Sequence[Any] | Wallet | StreamGap) -> None:
         if isinstance(event, Wallet):
@@ -119,40 +136,52 @@ class _Reader:
                 await self._take_report(report, "private stream")
 
     async def _catch_up(self) -> None:
-        """Fetch what may have been missed: executions since the newest known, and every order not final."""
+        """Fetch what may have been missed: executions since the cursor, and every order that isn't final."""
+        self._caught_up = False
         while True:
             try:
+                began = await self._exchange.market_clock()
+                since = await self._missed_since(began)
                 for category in Category:
-                    await self._take_executions(await self._missed_executions(category))
-                async with self._database.session() as session:
-                    orders = list(await orders_not_final(session))
-                for order in orders:
-                    report = await self._exchange.find_order(
-                        Category(order.category), order.symbol, order.order_link_id
-                    )
-                    if report is not None:
-                        await self._take_report(report, "catch-up")
-                return
+                    await self._take_executions(await self._exchange.executions(category, since=since))
+                await self._ask_about_orders()
+                break
             except ExchangeError as error:
                 log.warning("account not caught up yet", error=str(error))
                 await asyncio.sleep(_CATCH_UP_RETRY_SECONDS)
-
-    async def _missed_executions(self, category: Category) -> list[Execution]:
         async with self._database.session() as session:
-            newest = await newest_execution_time(session, category)
-        now = (await self._exchange.market_clock()).now
-        since = newest - _OVERLAP if newest is not None else now - _FIRST_LOOK_BACK
-        return await self._exchange.executions(category, since=since)
+            await advance_cursor(session, CURSOR, began.now)
+            emptied = await emptied_positions(session)
+        for position_id in emptied:
+            await self._tell.position(position_id, PositionFact(qty_left=Decimal(0)))
+        self._caught_up = True
+
+    async def _missed_since(self, clock: MarketClock) -> datetime:
+        async with self._database.session() as session:
+            cursor = await read_cursor(session, CURSOR)
+        if cursor is None:
+            return clock.now - _FIRST_LOOK_BACK
+        return cursor - _OVERLAP * max(clock.speed, 1.0)
+
+    async def _ask_about_orders(self) -> None:
+        async with self._database.session() as session:
+            orders = list(await orders_not_final(session))
+        for order in orders:
+            report = await self._exchange.find_order(Category(order.category), order.symbol, order.order_link_id)
+            if report is not None:
+                await self._take_report(report, "catch-up")
 
     async def _take_executions(self, executions: Sequence[Execution]) -> None:
         if not executions:
             return
         async with self._database.session() as session:
             bookings = await take_in(session, executions)
-        strangers = {e.order_link_id for e in executions} & {""}
+        not_ours = any(execution.order_link_id == "" for execution in executions)
         for booking in bookings:
-            if booking.booked and strangers:
-                await self._tell_position(booking)
+            if booking.came_late:
+                await self._tell.revive(booking.position_id)
+            elif not_ours:
+                await self._tell.position(booking.position_id, PositionFact(qty_left=booking.qty_left))
 
     async def _take_report(self, report: OrderReport, evidence: str) -> None:
         try:
@@ -161,24 +190,8 @@ class _Reader:
         except IllegalTransition as contradiction:
             await self._page(report, contradiction)
             return
-        if view is None:
-            return
-        await self._tell_order(view)
-
-    async def _tell_order(self, view: OrderView) -> None:
-        await self._signal(f"order/{view.order_link_id}", "order_fact", view)
-
-    async def _tell_position(self, booking: Booking) -> None:
-        fact = PositionFact(qty_left=str(booking.qty_left))
-        await self._signal(f"position/{booking.position_id}", "executions_booked", fact)
-
-    async def _signal(self, workflow_id: str, name: str, fact: BaseModel) -> None:
-        """Tell a workflow. One that is over or not there needs no telling: the database has the fact."""
-        try:
-            await self._client.get_workflow_handle(workflow_id).signal(name, fact)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        if view is not None:
+            await self._tell.order(view)
 
     async def _page(self, report: OrderReport, contradiction: IllegalTransition) -> None:
         log.error("the exchange contradicts itself", order_link_id=report.order_link_id, error=str(contradiction))

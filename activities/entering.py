@@ -25,7 +25,7 @@ from domain.entry import plan_entry, resting_stop
 from domain.exits import ExitPolicy
 from domain.ids import OrderRole, order_link_id
 from domain.market import Category, FilterViolation, Instrument, PositionSide
-from domain.order import OrderState
+from domain.order import OrderState, is_final
 from domain.position import PositionState
 from exchange.protocol import Exchange, ExchangeError, Refused
 from observability.logs import bind
@@ -60,9 +60,10 @@ class Reservation(BaseModel):
 
 
 class EntryBooked(BaseModel):
-    """What the entry brought: ``qty`` held, and the resting stop to place (spot)."""
+    """What the entry brought: ``qty`` held, the position's state, and the resting stop to place (spot)."""
 
     qty: Decimal
+    state: PositionState
     entry_price: Decimal | None = None
     stop: OrderIntent | None = None
 
@@ -202,12 +203,24 @@ class EntryActivities:
             async with self._database.session() as session:
                 await apply_executions(session, position_id)
                 position = await position_rows.lock_position(session, position_id)
-                if position.entry_qty is None:
-                    if position.state != PositionState.NOT_ENTERED:
-                        position_rows.step(position, PositionState.NOT_ENTERED)
-                        record_event(session, "position_not_entered", position_id, who="position")
-                    return EntryBooked(qty=Decimal(0))
-                return await self._open(session, position)
+                if position.entry_qty is not None:
+                    return await self._open(session, position)
+                await self._require_settled_entry(session, position_id)
+                if position.state != PositionState.NOT_ENTERED:
+                    position_rows.step(position, PositionState.NOT_ENTERED)
+                    record_event(session, "position_not_entered", position_id, who="position")
+                return EntryBooked(qty=Decimal(0), state=PositionState.NOT_ENTERED)
+
+    async def _require_settled_entry(self, session: AsyncSession, position_id: str) -> None:
+        """A position is not given up while its entry may still fill: tried again until the order is final."""
+        entry = await order_rows.find_order(session, order_link_id(position_id, OrderRole.ENTRY))
+        if entry is None or is_final(OrderState(entry.state)):
+            return
+        entry = await order_rows.lock_order(session, entry.order_link_id)
+        if entry.state == OrderState.PREPARED:
+            order_rows.move(session, entry, OrderState.DENIED, "the position was given up")
+            return
+        raise failure(EXCHANGE_UNAVAILABLE, f"entry {entry.order_link_id} is {entry.state}: not final yet")
 
     async def _open(self, session: AsyncSession, position: Position) -> EntryBooked:
         instrument = await find_instrument(session, Category(position.category), position.symbol)
@@ -235,7 +248,8 @@ class EntryActivities:
             fields = leaving.model_dump(exclude={"expires_at"})
             await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
         stop = stop_intent(position, instrument) if instrument.category is Category.SPOT else None
-        return EntryBooked(qty=position.qty, entry_price=position.entry_price, stop=stop)
+        state = PositionState(position.state)
+        return EntryBooked(qty=position.qty, state=state, entry_price=position.entry_price, stop=stop)
 
 
 def _code_of(violation: FilterViolation) -> str:

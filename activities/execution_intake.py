@@ -9,17 +9,29 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import OrderExecution, Position
+from db.repositories.audit import record_event
 from db.repositories.executions import apply_executions, attribute, record_executions
+from domain.position import PositionState
 from exchange.protocol import Execution
+from observability.logs import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """What booking executions did to one position: how many were new to it, what it still holds."""
+    """What booking executions did to one position: how many were new to it, what it still holds, where it stands."""
 
     position_id: str
     booked: int
     qty_left: Decimal
+    state: PositionState
+
+    @property
+    def came_late(self) -> bool:
+        """Something is held by a position whose process is over: an entry that filled after it was given up."""
+        over = (PositionState.NOT_ENTERED, PositionState.CLOSED)
+        return self.booked > 0 and self.qty_left > 0 and self.state in over
 
 
 def execution_row(execution: Execution) -> dict[str, object]:
@@ -31,6 +43,7 @@ async def take_in(session: AsyncSession, executions: Sequence[Execution]) -> lis
     """Record executions and book those of our positions. Repeats change nothing; foreign ones are kept unbooked.
 
     Positions are locked in the order of their ids, so that two processes taking in the same executions can't deadlock.
+    An execution the ledger can't book stays recorded and is paged; it does not hold up the others.
     """
     # Funding settlements are told as executions too; they move the wallet, not the position.
     trades = sorted((e for e in executions if e.exec_type != "Funding"), key=lambda e: (e.executed_at, e.exec_id))
@@ -41,10 +54,22 @@ async def take_in(session: AsyncSession, executions: Sequence[Execution]) -> lis
         position_id = await attribute(session, row) if row is not None else None
         if position_id is not None:
             touched.add(position_id)
-    bookings = []
-    for position_id in sorted(touched):
-        booked = await apply_executions(session, position_id)
-        position = await session.get(Position, position_id)
-        assert position is not None
-        bookings.append(Booking(position_id, booked, position.qty))
+    bookings = [await _book(session, position_id) for position_id in sorted(touched)]
+    for booking in bookings:
+        if booking.came_late:
+            detail = {"state": booking.state, "qty": str(booking.qty_left)}
+            record_event(session, "late_fill", booking.position_id, who="ledger", severity="page", detail=detail)
     return bookings
+
+
+async def _book(session: AsyncSession, position_id: str) -> Booking:
+    booked = 0
+    try:
+        async with session.begin_nested():
+            booked = await apply_executions(session, position_id)
+    except ValueError as error:
+        log.error("executions can't be booked", position_id=position_id, error=str(error))
+        record_event(session, "not_booked", position_id, who="ledger", severity="page", detail={"error": str(error)})
+    position = await session.get(Position, position_id, populate_existing=True)
+    assert position is not None
+    return Booking(position_id, booked, position.qty, PositionState(position.state))

@@ -4,74 +4,120 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
+from activities.guard_watch import MINUTE, Seen, minute_of, saw
 from domain.exits import ExitPolicy, ExitReason, GuardState, step_state, walk_bar
-from domain.market import Category
+from domain.market import Category, PositionSide
 from exchange.protocol import Candle, Exchange, Trade
-
-_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """Where the guard stands after the gap; ``reason`` and ``price`` if its stop or target was crossed in it."""
+    """Where the guard stands after the gap; ``reason`` if its stop or target was crossed in it.
+
+    ``price`` is the last one walked (None: there was none), ``trade_ids`` are the trades the exchange told.
+    """
 
     state: GuardState
-    reason: ExitReason | None = None
-    price: Decimal | None = None
+    seen: Seen | None
+    reason: ExitReason | None
+    price: Decimal | None
+    trade_ids: frozenset[str]
 
 
 async def walk_gap(
-    exchange: Exchange, category: Category, symbol: str, state: GuardState, policy: ExitPolicy, now: datetime
+    exchange: Exchange,
+    category: Category,
+    symbol: str,
+    state: GuardState,
+    seen: Seen | None,
+    policy: ExitPolicy,
+    now: datetime,
 ) -> Walked:
     """Walk everything the exchange still tells between ``state.as_of`` and ``now`` (market time).
 
     Trades are exact and come first in trust; candles cover what is older than the oldest trade told. So a peak reached
-    while nobody looked counts, and a stop crossed unseen is an exit even if the price came back. Raises ExchangeError.
+    while nobody looked counts, and a stop crossed unseen is an exit even if the price came back. ``policy`` is the one
+    ``state`` was made under, ``seen`` what the guard knows of the minute of ``state.as_of``. Raises ExchangeError.
     """
     trades = await exchange.recent_trades(category, symbol)
     oldest = trades[0].at if trades else now
-    walked = Walked(state)
+    candles: Sequence[Candle] = ()
     if oldest > state.as_of:
-        start = state.as_of.replace(second=0, microsecond=0)
-        candles = await exchange.candles(category, symbol, "1m", start, oldest)
-        walked = _walk_candles(state, policy, candles, trades, oldest)
-    for trade in trades:
-        if walked.reason is not None:
-            break
-        after, reason = step_state(walked.state, policy, trade.price, trade.at)
-        walked = Walked(after, reason, trade.price if reason else None)
-    return walked
+        candles = await exchange.candles(category, symbol, "1m", minute_of(state.as_of), oldest)
+    return walk(state, seen, policy, candles, trades, now)
 
 
-def _walk_candles(
-    state: GuardState, policy: ExitPolicy, candles: Sequence[Candle], trades: Sequence[Trade], oldest: datetime
+def walk(
+    state: GuardState,
+    seen: Seen | None,
+    policy: ExitPolicy,
+    candles: Sequence[Candle],
+    trades: Sequence[Trade],
+    now: datetime,
 ) -> Walked:
-    """Candles up to ``oldest``, from where the trades tell the rest.
-
-    The candle in which the position was opened is left out: its extremes may be older than the position. Of the candle
-    in which the trades begin, only extremes that no told trade made belong to the untold part.
-    """
+    """``candles`` up to the first of ``trades`` (up to ``now`` if there are none), then the trades; oldest first."""
+    walking = _Walk(state, seen, policy)
+    until = trades[0].at if trades else now
     for candle in candles:
-        end = candle.open_time + _MINUTE
-        if candle.open_time < state.opened_at or end <= state.as_of:
-            continue
-        high, low, close = _price(candle.high), _price(candle.low), _price(candle.close)
-        open_ = _price(candle.open)
-        if end > oldest and trades:
-            told = [trade.price for trade in trades if trade.at < end]
+        walking.take_candle(candle, trades, until)
+    for trade in trades:
+        # A trade in the very millisecond the guard stopped at may be one it judged, before a later one raised the stop.
+        if trade.at != state.as_of or seen is None or not seen.covers(trade.price):
+            walking.take_price(trade.price, trade.at)
+    ids = frozenset(trade.trade_id for trade in trades)
+    return Walked(walking.state, walking.seen, walking.reason, walking.price, ids)
+
+
+class _Walk:
+    """A guard on its way through a gap; once there is a reason to leave it goes no further."""
+
+    def __init__(self, state: GuardState, seen: Seen | None, policy: ExitPolicy) -> None:
+        self.state, self.seen, self._policy = state, seen, policy
+        self.reason: ExitReason | None = None
+        self.price: Decimal | None = None
+
+    def take_price(self, price: Decimal, at: datetime) -> None:
+        if self.reason is None and at >= self.state.as_of:
+            self.seen, self.price = saw(self.seen, price, at), price
+            self.state, self.reason = step_state(self.state, self._policy, price, at)
+
+    def take_candle(self, candle: Candle, trades: Sequence[Trade], until: datetime) -> None:
+        """A candle up to ``until``, from where the trades tell the rest.
+
+        The candle in which the position was opened is left out: its extremes may be older than the position. An
+        extreme that a told trade made, or that the guard saw itself, is no news; any other happened unseen.
+        """
+        begins, end = candle.open_time, min(candle.open_time + MINUTE, until)
+        if self.reason is not None or begins < self.state.opened_at or end <= max(begins, self.state.as_of):
+            return
+        open_, high, low, close = (_price(value) for value in (candle.open, candle.high, candle.low, candle.close))
+        known = [trade.price for trade in trades if trade.at < begins + MINUTE]
+        if known:
             close = trades[0].price
-            high = high if not told or high > max(told) else max(open_, close)
-            low = low if not told or low < min(told) else min(open_, close)
-            end = oldest
-        if end <= candle.open_time:
-            continue
-        state, leaving = walk_bar(state, policy, open_, high, low, close, candle.open_time, end)
-        if leaving is not None:
-            return Walked(state, leaving[0], leaving[1])
-    return Walked(state)
+        if self.seen is not None and self.seen.minute == begins:
+            known += [self.seen.low, self.seen.high]
+        new_low, new_high = not known or low < min(known), not known or high > max(known)
+        if begins < self.state.as_of:
+            self._take_rest(low if new_low else None, high if new_high else None, close, end)
+        else:
+            high, low = high if new_high else max(open_, close), low if new_low else min(open_, close)
+            self.price = close
+            self.state, leaving = walk_bar(self.state, self._policy, open_, high, low, close, begins, end)
+            if leaving is not None:
+                self.reason, self.price = leaving
+        for price in (low, high):
+            self.seen = saw(self.seen, price, begins)
+
+    def _take_rest(self, low: Decimal | None, high: Decimal | None, close: Decimal, end: datetime) -> None:
+        """The unseen part of a minute whose beginning was seen: its new extremes, the adverse one first."""
+        extremes = (low, high) if self.state.side is PositionSide.LONG else (high, low)
+        for extreme in extremes:
+            if extreme is not None:
+                self.take_price(extreme, self.state.as_of)
+        self.take_price(close, end)
 
 
 def _price(value: float) -> Decimal:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
+from pydantic import TypeAdapter
 
+from activities.guard_watch import Seen, Watch
 from db.repositories.guards import record_evaluation
 from db.repositories.positions import TARGETS_CHANNEL
 from db.session import Database
@@ -22,13 +23,7 @@ log = get_logger(__name__)
 _FLUSH_SECONDS = 0.5
 _RELISTEN_SECONDS = 1.0
 
-
-class Noted(Protocol):
-    """What is noted of a guard."""
-
-    position_id: str
-    guard_epoch: int
-    target_version: int
+_SEEN: TypeAdapter[Seen | None] = TypeAdapter(Seen | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +33,7 @@ class _Note:
     target_version: int
     kind: str
     state: GuardState
+    seen: Seen | None
     price: Decimal
     reason: ExitReason | None = None
 
@@ -61,29 +57,26 @@ class GuardNotes:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._flush_or_log()
 
-    def joined(self, watch: Noted, state: GuardState, price: Decimal) -> None:
-        self._step(watch, "watching", state, price)
+    def joined(self, watch: Watch, price: Decimal) -> None:
+        self._step(watch, "watching", price)
 
-    def retargeted(self, watch: Noted, state: GuardState, price: Decimal) -> None:
-        self._step(watch, "targets", state, price)
+    def retargeted(self, watch: Watch, price: Decimal) -> None:
+        self._step(watch, "targets", price)
 
-    def triggered(self, watch: Noted, state: GuardState, price: Decimal, reason: ExitReason | None) -> None:
-        self._step(watch, "fired" if reason else "fenced", state, price, reason)
+    def triggered(self, watch: Watch, price: Decimal, reason: ExitReason | None) -> None:
+        self._step(watch, "fired" if reason else "fenced", price, reason)
 
-    def ratcheted(self, watch: Noted, state: GuardState, price: Decimal) -> None:
-        self._ratchets[watch.position_id] = _Note(
-            watch.position_id, watch.guard_epoch, watch.target_version, "ratchet", state, price
-        )
+    def ratcheted(self, watch: Watch, state: GuardState, seen: Seen | None, price: Decimal) -> None:
+        version = watch.targets.version
+        note = _Note(watch.position_id, watch.guard_epoch, version, "ratchet", state, seen, price)
+        self._ratchets[watch.position_id] = note
 
-    def _step(
-        self, watch: Noted, kind: str, state: GuardState, price: Decimal, reason: ExitReason | None = None
-    ) -> None:
+    def _step(self, watch: Watch, kind: str, price: Decimal, reason: ExitReason | None = None) -> None:
         earlier = self._ratchets.pop(watch.position_id, None)
         if earlier is not None:
             self._steps.append(earlier)
-        self._steps.append(
-            _Note(watch.position_id, watch.guard_epoch, watch.target_version, kind, state, price, reason)
-        )
+        version, state, seen = watch.targets.version, watch.state, watch.seen
+        self._steps.append(_Note(watch.position_id, watch.guard_epoch, version, kind, state, seen, price, reason))
 
     async def _flush_forever(self) -> None:
         while True:
@@ -99,7 +92,7 @@ class GuardNotes:
             async with self._database.session() as session:
                 for note in notes:
                     record_evaluation(session, **_columns(note))
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except Exception as error:
             # the heartbeat carries the same state; a newer ratchet must not be overwritten by this older one
             self._steps = [note for note in notes if note.kind != "ratchet"] + self._steps
             for note in notes:
@@ -128,6 +121,17 @@ class GuardNotes:
                 connection.terminate()
 
 
+def state_json(state: GuardState, seen: Seen | None) -> dict[str, Any]:
+    """What an evaluation keeps of a guard: all the next one needs to go on from."""
+    return {**state.model_dump(mode="json"), "seen": _SEEN.dump_python(seen, mode="json")}
+
+
+def state_from_json(kept: dict[str, Any]) -> tuple[GuardState, Seen | None]:
+    """The inverse of ``state_json``."""
+    bare = {name: value for name, value in kept.items() if name != "seen"}
+    return GuardState.model_validate(bare), _SEEN.validate_python(kept.get("seen"))
+
+
 def _columns(note: _Note) -> dict[str, Any]:
     return {
         "position_id": note.position_id,
@@ -137,6 +141,6 @@ def _columns(note: _Note) -> dict[str, Any]:
         "market_at": note.state.as_of,
         "price": note.price,
         "stop_price": float(note.state.stop_price),
-        "state": note.state.model_dump(mode="json"),
+        "state": state_json(note.state, note.seen),
         "reason": note.reason,
     }

@@ -30,6 +30,9 @@ from domain.sizing import exit_qty
 from exchange.protocol import Exchange, ExchangeError
 from observability.logs import bind
 
+_TOO_SMALL = frozenset({170136, 170140, 110094})
+"""Refusals of an order for being under the exchange's minimum quantity or amount."""
+
 
 class ExitRequest(BaseModel):
     """``takeover`` says why the workflow itself leaves (raising the epoch); None continues an exit a guard fired."""
@@ -103,6 +106,12 @@ class ExitActivities:
             if not is_final(OrderState(order.state)):
                 return await self._go_on(session, position, order, instrument, request)
         intent = exit_intent(position, instrument, len(exits) + 1)
+        if intent is not None and exits and exits[-1].error_code in _TOO_SMALL:
+            detail = {"qty": str(position.qty), "code": exits[-1].error_code, "error": exits[-1].error}
+            record_event(
+                session, "rest_too_small", position.position_id, who="position", severity="page", detail=detail
+            )
+            intent = None  # the exchange takes no order for so little: what is left goes to the dust ledger
         if intent is None:
             return ExitPlan(order=None, qty_left=position.qty)
         reason = next((order.exit_reason for order in reversed(exits) if order.exit_reason), request.takeover)
@@ -113,6 +122,7 @@ class ExitActivities:
     async def _go_on(
         self, session: AsyncSession, position: Position, order: Order, instrument: Instrument, request: ExitRequest
     ) -> ExitPlan:
+        order = await order_rows.lock_order(session, order.order_link_id)
         if order.state == OrderState.PREPARED:
             held, _ = exit_qty(instrument, position.qty)
             if held != order.qty:  # what it would sell is no longer what is held: this one never goes out

@@ -63,25 +63,28 @@ class _Reader:
         self._subscriptions: list[Subscription] = []
 
     async def run(self, seconds: int) -> None:
-        refilling = asyncio.create_task(self._refill_forever())
+        background = [asyncio.create_task(self._refill_forever()), asyncio.create_task(self._beat_forever())]
         loop = asyncio.get_running_loop()
         end, instruments_due = loop.time() + seconds, loop.time() + _INSTRUMENTS_SECONDS
         try:
-            activity.heartbeat()
             for instrument in await self._universe():
                 self._subscribe(instrument)
             while loop.time() < end:
-                activity.heartbeat()
                 await self._flush()
-                await report_streams(self._database, self._exchange)
                 if loop.time() >= instruments_due:
                     instruments_due = loop.time() + _INSTRUMENTS_SECONDS
                     await self._universe()
                 await asyncio.sleep(_FLUSH_SECONDS)
         finally:
-            refilling.cancel()
+            for task in background:
+                task.cancel()
             for subscription in self._subscriptions:
                 subscription.close()
+
+    async def _beat_forever(self) -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(1)
 
     async def _universe(self) -> list[Instrument]:
         """Instruments of the setting ``universe`` that the exchange lists; an empty setting means all it lists."""
@@ -127,6 +130,7 @@ class _Reader:
                     ],
                 )
                 await upsert_candles(session, [_row(candle) for candle in _newest(candles)])
+            await report_streams(self._database, self._exchange)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.error("market data not written yet", error=str(error), candles=len(candles))
             self._candles = [*candles, *self._candles]

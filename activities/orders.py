@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from pydantic import AwareDatetime, BaseModel
@@ -34,6 +35,9 @@ from exchange.protocol import (
 from observability.logs import bind, get_logger
 
 log = get_logger(__name__)
+
+SIGN_WITHIN = timedelta(seconds=5)
+"""From the row's SENT to the signature at most (wall): the proof of absence counts from ``sent_at``."""
 
 
 class OrderIntent(BaseModel):
@@ -88,7 +92,10 @@ def view_of(order: Order, recorded: Decimal) -> OrderView:
 
 
 def request_of(order: Order) -> OrderRequest:
-    """The exchange's request of an order row; the same row gives the same request each time."""
+    """The exchange's request of an order row; the same row gives the same request each time.
+
+    A row that is SENT may be signed only while its absence could not have been proved yet.
+    """
     return OrderRequest(
         category=Category(order.category),
         symbol=order.symbol,
@@ -99,6 +106,7 @@ def request_of(order: Order) -> OrderRequest:
         trigger_rises=order.trigger_rises,
         reduce_only=order.reduce_only,
         stop_loss=order.stop_loss,
+        not_after=order.sent_at + SIGN_WITHIN if order.sent_at is not None else None,
     )
 
 
@@ -204,6 +212,10 @@ class OrderActivities:
                 order = await order_rows.lock_order(session, order_link_id)
                 if order.state not in (OrderState.SENT, OrderState.UNKNOWN):
                     return view_of(order, await executed_qty(session, order_link_id))
+                if activity.info().attempt > 1 and order.state == OrderState.SENT:
+                    # an earlier attempt of this activity may have sent it: "had no effect" is no longer known
+                    order_rows.move(session, order, OrderState.UNKNOWN, "sent again, answer not recorded")
+                    return view_of(order, await executed_qty(session, order_link_id))
                 order.sent_at = datetime.now(UTC)
                 request = request_of(order)
             return await self._placed.place(request)
@@ -218,8 +230,10 @@ class OrderActivities:
                     raise failure(BAD_INPUT, f"no order {order_link_id}", field="order_link_id", rule="must exist")
                 category, symbol = Category(order.category), order.symbol
             try:
-                report = await self._exchange.find_order(category, symbol, order_link_id)
-                executions = await self._exchange.executions(category, symbol=symbol, order_link_id=order_link_id)
+                report, executions = await asyncio.gather(
+                    self._exchange.find_order(category, symbol, order_link_id),
+                    self._exchange.executions(category, symbol=symbol, order_link_id=order_link_id),
+                )
             except ExchangeError as error:
                 raise failure(EXCHANGE_UNAVAILABLE, f"can't look for the order: {error}") from error
             async with self._database.session() as session:
@@ -283,8 +297,13 @@ class OrderActivities:
             await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
             order = await order_rows.lock_order(session, intent.order_link_id)
             _check_same(order, intent)
-            if order.state == OrderState.PREPARED:
+            if order.state == OrderState.PREPARED and _stale(intent):
+                order_rows.move(session, order, OrderState.DENIED, f"no longer wanted since {intent.expires_at}")
+                order.error = f"expires_at: the entry was no longer wanted since {intent.expires_at}"
+            elif order.state == OrderState.PREPARED:
                 order_rows.move(session, order, OrderState.SENT, "submitted")
+                await session.flush()
+                await session.refresh(order)
                 return request_of(order)
             if order.state == OrderState.SENT:
                 order_rows.move(session, order, OrderState.UNKNOWN, "sent before, answer not recorded")
@@ -321,6 +340,11 @@ class OrderActivities:
             instrument.check_price(intent.trigger_price, "trigger_price")
         if intent.stop_loss is not None:
             instrument.check_price(intent.stop_loss, "stop_loss")
+
+
+def _stale(intent: OrderIntent) -> bool:
+    """An entry whose signal's time to live is over before it was ever sent."""
+    return intent.role is OrderRole.ENTRY and intent.expires_at is not None and datetime.now(UTC) >= intent.expires_at
 
 
 def _check_same(order: Order, intent: OrderIntent) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from decimal import Decimal
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.failures import NOT_FOUND, TARGETS_MOVED, failure
+from activities.failures import BAD_INPUT, NOT_FOUND, TARGETS_MOVED, failure
 from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
+from db.repositories.orders import orders_of
 from db.session import Database
-from domain.exits import ExitPolicy
+from domain.exits import ExitPolicy, stop_price_for
+from domain.ids import OrderRole
+from domain.market import PositionSide
 
 ACKNOWLEDGEMENT_SECONDS = 8.0
 """How long a change of targets waits for its guard: longer than a failover's heartbeat timeout."""
@@ -54,6 +58,7 @@ class TargetActivities:
 
     async def _write_targets(self, session: AsyncSession, change: TargetChange) -> int:
         policy = change.policy.model_dump(mode="json")
+        await self._check(session, change)
         try:
             version = await position_rows.write_targets(
                 session, change.position_id, policy, change.expected_version, change.requested_by, change.reason
@@ -74,3 +79,29 @@ class TargetActivities:
             detail={"version": version, "policy": policy, "reason": change.reason},
         )
         return version
+
+    async def _check(self, session: AsyncSession, change: TargetChange) -> None:
+        """Refuse what can't be reached on the position's side, and a stop beyond the one that rests at the exchange."""
+        position = await position_rows.find_position(session, change.position_id)
+        if position is None:
+            raise failure(NOT_FOUND, f"no position {change.position_id}")
+        side = PositionSide(position.side)
+        try:
+            change.policy.check_side(side)
+        except ValueError as error:
+            raise failure(BAD_INPUT, f"policy: {error}", field="policy", rule=str(error)) from error
+        resting = await _resting_stop(session, change.position_id)
+        if position.entry_price is None or resting is None:
+            return
+        stop = stop_price_for(side, position.entry_price, change.policy)
+        if side.sign * (stop - resting) <= 0:
+            rule = f"the stop at {stop:f} would lie beyond the one that rests at the exchange at {resting:f}"
+            raise failure(BAD_INPUT, f"stop_loss_pct: {rule}", field="stop_loss_pct", rule=rule)
+
+
+async def _resting_stop(session: AsyncSession, position_id: str) -> Decimal | None:
+    """Trigger of the stop at the exchange: of the newest stop order, or attached to the entry."""
+    orders = await orders_of(session, position_id)
+    stops = [order.trigger_price for order in orders if order.role == OrderRole.STOP]
+    attached = [order.stop_loss for order in orders if order.role == OrderRole.ENTRY]
+    return (stops or attached or [None])[-1]

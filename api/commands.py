@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.problems import ApiError, unavailable
 from api.services import Services, temporal_unreachable
 from domain.views import FieldFault
-from workflows.options import TRADING_QUEUE
+from workflows.options import TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
 from workflows.position import CloseRequest, CloseResult, PositionInput, PositionWorkflow, SetTargets, TargetsWritten
 
 VERDICT_SECONDS = 3.0
@@ -94,6 +94,7 @@ async def _start(client: Client, wanted: PositionInput) -> None:
             task_queue=TRADING_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            task_timeout=WORKFLOW_TASK_TIMEOUT,
             rpc_timeout=_RPC_TIMEOUT,
         )
     except WorkflowAlreadyStartedError as error:

@@ -50,6 +50,7 @@ Benchmark = Callable[[], Outcome]
 B = TypeVar("B", bound=Benchmark)
 
 _REGISTERED: dict[str, Benchmark] = {}
+_PROGRAMS = frozenset({"benchmarks.__main__", "benchmarks.run", "benchmarks.bare_exit"})
 
 
 def benchmark(name: str) -> Callable[[B], B]:
@@ -67,7 +68,7 @@ def benchmark(name: str) -> Callable[[B], B]:
 def discover() -> dict[str, Benchmark]:
     """Every benchmark of this package by name, in alphabetical order."""
     for module in pkgutil.iter_modules(benchmarks.__path__, prefix="benchmarks."):
-        if module.name != "benchmarks.run":
+        if module.name not in _PROGRAMS:
             importlib.import_module(module.name)
     return dict(sorted(_REGISTERED.items()))
 

@@ -35,11 +35,15 @@ class TemporalSettings(BaseModel):
 
 
 class PaperSettings(BaseModel):
-    """The paper exchange the local stack starts when ``exchange.mode`` is ``paper``."""
+    """The paper exchange the local stack starts when ``exchange.mode`` is ``paper``.
+
+    ``manual``: a market without trades of its own; they come by ``POST /paper/ticks``, for tests and measurements.
+    """
 
     port: int = 8100
-    speed: float = Field(1.0, gt=0, le=100_000)
+    speed: float = Field(default=1.0, gt=0, le=100_000)
     seed: int = 1
+    manual: bool = False
     replay: list[Path] = []
     start: str | None = None
     symbols: list[str] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "LINKUSDT"]

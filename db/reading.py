@@ -94,7 +94,7 @@ async def _with_facts(session: AsyncSession, rows: Sequence[Position]) -> list[P
     ids = [row.position_id for row in rows]
     prices = await _prices(session, {(row.category, row.symbol) for row in rows})
     evaluations = await _newest(session, PositionEvaluation, PositionEvaluation.id, ids)
-    leases = await _newest(session, GuardLease, GuardLease.guard_epoch, ids)
+    leases = await _newest(session, GuardLease, GuardLease.last_seen_at, ids)
     targets = await _newest(session, PositionTarget, PositionTarget.version, ids)
     policies = {position_id: target.policy for position_id, target in targets.items()}
     stops = await _resting_stops(session, rows)

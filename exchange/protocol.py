@@ -65,6 +65,8 @@ class OrderRequest(_Value):
 
     ``qty`` is base coin always (spot market buys are sent with ``marketUnit=baseCoin``). ``stop_loss`` is the disaster
     stop attached to a linear entry (``tpslMode=Full``). A spot conditional is sent with ``orderFilter=StopOrder``.
+    ``not_after`` (wall) is the last instant at which the request may be signed: a process that was frozen in between
+    must not send it with a fresh timestamp, when its absence may have been proved already (RetryLater then).
     ``trigger_rises`` says whether the trigger is crossed from below (linear's triggerDirection 1).
     """
 
@@ -77,6 +79,7 @@ class OrderRequest(_Value):
     trigger_rises: bool | None = None
     reduce_only: bool = False
     stop_loss: Decimal | None = None
+    not_after: AwareDatetime | None = None
 
 
 class OrderAck(_Value):

@@ -27,7 +27,7 @@ from workers.process import run_process
 from workflows import account_stream, market_stream
 from workflows.account_stream import AccountStreamInput, AccountStreamWorkflow
 from workflows.market_stream import MarketStreamInput, MarketStreamWorkflow
-from workflows.options import HEARTBEAT_THROTTLE, MARKET_QUEUE, STICKY_TIMEOUT, TRADING_QUEUE
+from workflows.options import HEARTBEAT_THROTTLE, MARKET_QUEUE, STICKY_TIMEOUT, TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
 from workflows.order import OrderWorkflow
 from workflows.position import PositionWorkflow
 
@@ -94,7 +94,7 @@ async def start_streams(client: Client) -> None:
     always = {
         "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        "task_timeout": timedelta(seconds=5),
+        "task_timeout": WORKFLOW_TASK_TIMEOUT,
     }
     await client.start_workflow(
         AccountStreamWorkflow.run,
@@ -114,11 +114,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         book = GuardBook(connections.database, connections.exchange)
         await book.start()
         running.push_async_callback(book.close)
-        await running.enter_async_context(trading_worker(connections, book))
-        await running.enter_async_context(market_worker(connections))
+        workers = [trading_worker(connections, book), market_worker(connections)]
+        for worker in workers:
+            await running.enter_async_context(worker)
         await start_streams(connections.client)
         log.info("ready", queues=[TRADING_QUEUE, MARKET_QUEUE])
         await stop.wait()
+        await asyncio.gather(*(worker.shutdown() for worker in workers))  # together: each may take its whole grace
 
 
 if __name__ == "__main__":

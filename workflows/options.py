@@ -33,6 +33,9 @@ ALWAYS_ON: Final[dict[str, Any]] = {
 ORDER: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=5), "retry_policy": _FOR_EVER}
 """Activities that reach the exchange: the HTTP timeout is below theirs. Each is safe to repeat."""
 
+LOOK: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=12), "retry_policy": _FOR_EVER}
+"""Queries and cancels of an order: two or three calls of the exchange in a row, each with its own HTTP timeout."""
+
 BOOKS: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=10), "retry_policy": _FOR_EVER}
 """Activities on the database (and queries of the exchange). Each is safe to repeat."""
 
@@ -45,4 +48,5 @@ LAST_POLL: Final = timedelta(seconds=60)
 STOP_POLL: Final = timedelta(hours=6)
 """A stop rests for days and its news comes by the stream, whose catch-up covers every order that isn't final."""
 EXIT_AGAIN_FIRST: Final = timedelta(seconds=1)
-EXIT_AGAIN_LAST: Final = timedelta(seconds=60)
+EXIT_AGAIN_LAST: Final = timedelta(minutes=15)
+"""Refused exits and stops are tried again ever more slowly: a history has room for days of refusals."""

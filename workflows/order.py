@@ -23,6 +23,7 @@ from workflows.options import (
     BOOKS,
     FIRST_POLL,
     LAST_POLL,
+    LOOK,
     LOOK_AGAIN_PAUSE,
     ORDER,
     RECV_WINDOW,
@@ -94,15 +95,18 @@ class OrderWorkflow:
     async def _out_of_doubt(self, order: OrderInput) -> None:
         negative_rounds = 0
         in_doubt_since: datetime | None = None
+        if self._known().state is OrderState.UNKNOWN and order.role is not OrderRole.ENTRY:
+            await self._resend(order)  # the way out of a position is not kept waiting: a repeat does no harm
         while self._known().state in (OrderState.SENT, OrderState.UNKNOWN):
             view = self._known()
             if view.retry_later and view.state is OrderState.SENT:
                 await self._try_later(order)
                 continue
-            if in_doubt_since is None or not view.refused_again:
-                in_doubt_since = view.sent_at or workflow.now()
+            if not view.refused_again and (view.sent_at or in_doubt_since) != in_doubt_since:
+                in_doubt_since, negative_rounds = view.sent_at, 0  # sent again since: absence is to be proved anew
+            in_doubt_since = in_doubt_since or workflow.now()
             began = workflow.now()
-            found = await workflow.execute_activity_method(OrderActivities.seek_order, order.order_link_id, **ORDER)
+            found = await workflow.execute_activity_method(OrderActivities.seek_order, order.order_link_id, **LOOK)
             self._learn(found)
             if self._known().state not in (OrderState.SENT, OrderState.UNKNOWN):
                 return
@@ -127,8 +131,7 @@ class OrderWorkflow:
         if action is UnknownAction.NOT_PLACED:
             await self._conclude(order, OrderState.NOT_PLACED, f"{negative_rounds} empty rounds after the window")
         elif action is UnknownAction.RESEND_SAME_ID:
-            view = await workflow.execute_activity_method(OrderActivities.resend_order, order.order_link_id, **ORDER)
-            self._learn(view)
+            view = await self._resend(order)
             if view.state is OrderState.UNKNOWN and not view.refused_again:
                 await workflow.sleep(LOOK_AGAIN_PAUSE)
         else:
@@ -141,7 +144,12 @@ class OrderWorkflow:
             await self._conclude(order, OrderState.NOT_PLACED, "the exchange took no orders until it was stale")
             return
         await workflow.sleep(RETRY_LATER_PAUSE)
-        self._learn(await workflow.execute_activity_method(OrderActivities.resend_order, order.order_link_id, **ORDER))
+        await self._resend(order)
+
+    async def _resend(self, order: OrderInput) -> OrderView:
+        view = await workflow.execute_activity_method(OrderActivities.resend_order, order.order_link_id, **ORDER)
+        self._learn(view)
+        return view
 
     async def _conclude(self, order: OrderInput, state: OrderState, evidence: str) -> None:
         view = await workflow.execute_activity_method(
@@ -158,16 +166,15 @@ class OrderWorkflow:
             if self._cancel:
                 self._cancel = False
                 self._learn(
-                    await workflow.execute_activity_method(OrderActivities.cancel_order, order.order_link_id, **ORDER)
+                    await workflow.execute_activity_method(OrderActivities.cancel_order, order.order_link_id, **LOOK)
                 )
                 pause = FIRST_POLL  # its end is near: don't leave it to the slow poll of a resting stop
                 continue
-            if await self._news_within(pause):
+            # final but not all its executions are here: that is a matter of moments, also for a stop
+            if await self._news_within(FIRST_POLL if is_final(self._known().state) else pause):
                 continue
-            self._learn(
-                await workflow.execute_activity_method(OrderActivities.seek_order, order.order_link_id, **ORDER)
-            )
-            pause = min(pause * 2, LAST_POLL) if pause < STOP_POLL else pause
+            self._learn(await workflow.execute_activity_method(OrderActivities.seek_order, order.order_link_id, **LOOK))
+            pause = pause if pause == STOP_POLL else min(pause * 2, LAST_POLL)
 
     def _over(self) -> bool:
         view = self._known()

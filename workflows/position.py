@@ -7,32 +7,35 @@ way out is the same.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, ChildWorkflowError
 
-from activities.account_stream import PositionFact
 from activities.audit import AuditActivities
 from activities.entering import EntryActivities, EntryBooked, Reservation, ReserveRequest
 from activities.failures import BAD_INPUT, DENIED
 from activities.guard import GuardActivities, GuardRequest, GuardResult
 from activities.leaving import ExitActivities, ExitRequest, Settled
-from activities.orders import OrderIntent, OrderView
+from activities.orders import OrderIntent
 from activities.targets import TargetActivities, TargetChange, TargetsWritten
-from domain.exits import ExitPolicy, ExitReason
-from domain.ids import OrderRole, order_link_id
-from domain.market import Category, PositionSide
+from activities.workflow_news import PositionFact
+from domain.exits import ExitReason
 from domain.order import OrderState
 from domain.position import PositionState
-from workflows.inputs import WorkflowInput
-from workflows.options import ALWAYS_ON, BOOKS, EXIT_AGAIN_FIRST, EXIT_AGAIN_LAST, GUARD_AGAIN_PAUSE
-from workflows.order import OrderInput, OrderWorkflow
+from workflows.options import (
+    ALWAYS_ON,
+    BOOKS,
+    EXIT_AGAIN_FIRST,
+    EXIT_AGAIN_LAST,
+    GUARD_AGAIN_PAUSE,
+)
+from workflows.order_child import see_through
+from workflows.position_messages import CloseRequest, CloseResult, PositionInput, PositionSnapshot, SetTargets
+from workflows.resting_stop import RestingStop
 
 SYMBOL = SearchAttributeKey.for_keyword("Symbol")
 STRATEGY = SearchAttributeKey.for_keyword("Strategy")
@@ -40,59 +43,6 @@ CATEGORY = SearchAttributeKey.for_keyword("Category")
 
 NOT_OPEN = "position_not_open"
 CLOSING = "position_closing"
-
-
-class PositionInput(WorkflowInput):
-    """What to open. ``usd`` (quote coin) or ``qty`` (base coin); ``policy`` None takes the system setting's."""
-
-    position_id: str = Field(pattern=r"^[a-z2-7]{20}$", description="20 lower-case base32 characters")
-    strategy: str = Field(default="manual", min_length=1, max_length=60)
-    category: Category
-    symbol: str = Field(pattern=r"^[A-Z0-9]{2,30}$")
-    side: PositionSide = PositionSide.LONG
-    usd: Decimal | None = Field(default=None, gt=0)
-    qty: Decimal | None = Field(default=None, gt=0)
-    policy: ExitPolicy | None = None
-    requested_by: str = Field(default="temporal", min_length=1, max_length=200)
-    reason: str = Field(default="", max_length=2000)
-
-    @model_validator(mode="after")
-    def _one_size(self) -> PositionInput:
-        if (self.usd is None) == (self.qty is None):
-            raise ValueError("give either usd or qty")
-        return self
-
-
-class CloseRequest(BaseModel):
-    reason: str = Field(min_length=1, max_length=2000)
-    requested_by: str = Field(min_length=1, max_length=200)
-
-
-class CloseResult(BaseModel):
-    """``order_link_id`` of the exit order that is on its way (None: nothing was left to sell)."""
-
-    order_link_id: str | None
-    state: PositionState
-
-
-class SetTargets(BaseModel):
-    policy: ExitPolicy
-    expected_version: int = Field(ge=1)
-    reason: str = Field(min_length=1, max_length=2000)
-    requested_by: str = Field(min_length=1, max_length=200)
-
-
-class PositionSnapshot(BaseModel):
-    """Where the process stands, for looking; the figures of the position are in the database."""
-
-    position_id: str
-    state: PositionState | None
-    qty: Decimal
-    entry_price: Decimal | None
-    guard: str
-    exit_order: str | None
-    exit_reason: ExitReason | None
-    denied: str | None
 
 
 @workflow.defn
@@ -107,10 +57,7 @@ class PositionWorkflow:
         self._closed_elsewhere = False
         self._exit_order: str | None = None
         self._exit_planned = False
-        self._leaving = False
-        self._stop: workflow.ChildWorkflowHandle[Any, OrderView] | None = None
-        self._stop_filled = False
-        self._stop_kept: asyncio.Task[None] | None = None
+        self._stop = RestingStop()
         self._settled: Settled | None = None
 
     @workflow.run
@@ -128,12 +75,13 @@ class PositionWorkflow:
         )
         entry = await self._reserve(position)
         booked = await self._enter(position.position_id, entry)
-        if booked.qty > 0:
-            self._state, self._qty, self._entry_price = PositionState.OPEN, booked.qty, booked.entry_price
+        if booked.state in (PositionState.OPEN, PositionState.EXITING):
+            self._qty, self._entry_price = booked.qty, booked.entry_price
             if booked.stop is not None:  # linear: the stop came with the entry
-                self._stop_kept = asyncio.create_task(self._keep_stop(booked.stop))
-            await self._watch(position.position_id)
-            await self._leave(position.position_id)
+                self._stop.keep(booked.stop)
+            if booked.state is PositionState.OPEN:
+                await self._watch(position)
+            await self._leave(position)
         settled = await self._settle(position.position_id)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return settled
@@ -156,61 +104,30 @@ class PositionWorkflow:
         await workflow.execute_activity_method(EntryActivities.begin_entry, position_id, **BOOKS)
         self._state = PositionState.ENTERING
         try:
-            await self._order(entry)
+            await see_through(entry)
         except ChildWorkflowError as error:
             workflow.logger.warning("entry order failed", extra={"error": str(error.cause)})
         booked = await workflow.execute_activity_method(EntryActivities.book_entry, position_id, **BOOKS)
-        self._state = PositionState.OPEN if booked.qty > 0 else PositionState.NOT_ENTERED
+        self._state = booked.state
         return booked
 
-    async def _keep_stop(self, stop: OrderIntent) -> None:
-        """Spot: keep a stop of our own resting at the exchange until it is filled or the position is left.
-
-        One that ends unfilled (refused, cancelled by somebody) is an operator's matter and is replaced under a new id.
-        """
-        number, pause = 1, EXIT_AGAIN_FIRST
-        while not self._leaving:
-            self._stop = await workflow.start_child_workflow(
-                OrderWorkflow.run,
-                _input_of(stop.model_copy(update={"order_link_id": self._stop_id(stop, number)})),
-                id=f"order/{self._stop_id(stop, number)}",
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            )
-            if await self._filled(self._stop):
-                self._stop_filled = True
-                return
-            if self._leaving:
-                return
-            await self._page("stop_not_resting", self._stop_id(stop, number))
-            await workflow.sleep(pause)
-            number, pause = number + 1, min(pause * 2, EXIT_AGAIN_LAST)
-
-    @staticmethod
-    def _stop_id(stop: OrderIntent, number: int) -> str:
-        return order_link_id(stop.position_id, OrderRole.STOP, number)
-
-    @staticmethod
-    async def _filled(order: workflow.ChildWorkflowHandle[Any, OrderView]) -> bool:
-        try:
-            return (await order).cum_exec_qty > 0
-        except ChildWorkflowError as error:
-            workflow.logger.warning("stop order failed", extra={"error": str(error.cause)})
-            return False
-
-    async def _watch(self, position_id: str) -> None:
+    async def _watch(self, position: PositionInput) -> None:
         """Until the guard fired, the operator wants out, or the stop at the exchange closed the position."""
         while not self._must_leave():
             guard = workflow.start_activity_method(
                 GuardActivities.guard_position,
-                GuardRequest(position_id=position_id),
+                GuardRequest(position_id=position.position_id),
                 cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
                 **ALWAYS_ON,
             )
             self._guard = "watching"
-            await workflow.wait_condition(lambda: guard.done() or self._must_leave())  # noqa: B023
+            await workflow.wait_condition(
+                lambda: guard.done() or self._must_leave() or _history_is_long()  # noqa: B023
+            )
             if not guard.done():
                 guard.cancel()
                 self._guard = "ended"
+                await self._begin_again_if_long(position)
                 return
             result: GuardResult = guard.result()
             self._guard = result.outcome
@@ -219,11 +136,18 @@ class PositionWorkflow:
             await workflow.sleep(GUARD_AGAIN_PAUSE)
 
     def _must_leave(self) -> bool:
-        return self._close is not None or self._closed_elsewhere or self._stop_filled
+        return self._close is not None or self._closed_elsewhere or self._stop.filled
 
-    async def _leave(self, position_id: str) -> None:
+    async def _begin_again_if_long(self, position: PositionInput) -> None:
+        """Go on in a fresh history: every step so far finds itself done in the database."""
+        if _history_is_long() and not self._must_leave():
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            workflow.continue_as_new(position)
+
+    async def _leave(self, position: PositionInput) -> None:
         """Exit orders one after the other until nothing that can be sold is left."""
-        self._leaving = True
+        self._stop.leave()
+        position_id = position.position_id
         request = ExitRequest(position_id=position_id, **self._why())
         pause = EXIT_AGAIN_FIRST
         while True:
@@ -244,37 +168,23 @@ class PositionWorkflow:
         if self._close is not None:
             reason, by, note = ExitReason.MANUAL_CLOSE, self._close.requested_by, self._close.reason
             return {"takeover": reason, "requested_by": by, "note": note}
-        if self._closed_elsewhere or self._stop_filled:
+        if self._closed_elsewhere or self._stop.filled:
             return {"takeover": ExitReason.DISASTER_STOP, "note": "the stop at the exchange", "ask_exchange": True}
         return {}
 
     async def _exit_refused(self, order: OrderIntent) -> bool:
         try:
-            view = await self._order(order)
+            view = await see_through(order)
         except ChildWorkflowError as error:
             workflow.logger.warning("exit order failed", extra={"error": str(error.cause)})
             return True
         return view.cum_exec_qty == 0 or view.state is OrderState.REJECTED
 
-    async def _order(self, intent: OrderIntent) -> OrderView:
-        return await workflow.execute_child_workflow(
-            OrderWorkflow.run,
-            _input_of(intent),
-            id=f"order/{intent.order_link_id}",
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )
-
     async def _page(self, kind: str, subject: str) -> None:
         await workflow.execute_activity_method(AuditActivities.page_operator, args=[kind, subject, {}], **BOOKS)
 
     async def _settle(self, position_id: str) -> Settled:
-        if self._stop_kept is not None:
-            if self._stop is not None and not self._stop.done():
-                try:
-                    await self._stop.signal(OrderWorkflow.cancel)
-                except ApplicationError as over:  # it ended while the signal was under way
-                    workflow.logger.info("stop order is over", extra={"error": str(over)})
-            await self._stop_kept
+        await self._stop.end()
         settled = await workflow.execute_activity_method(ExitActivities.settle_position, position_id, **BOOKS)
         self._state, self._qty, self._settled = settled.state, Decimal(0), settled
         return settled
@@ -328,7 +238,7 @@ class PositionWorkflow:
     @workflow.signal
     def executions_booked(self, fact: PositionFact) -> None:
         """Executions that no order of ours made were booked: the exchange's own stop, or somebody by hand."""
-        if Decimal(fact.qty_left) == 0:
+        if fact.qty_left == 0:
             self._closed_elsewhere = True
 
     @workflow.query
@@ -347,5 +257,5 @@ class PositionWorkflow:
         )
 
 
-def _input_of(intent: OrderIntent) -> OrderInput:
-    return OrderInput.model_validate(intent.model_dump())
+def _history_is_long() -> bool:
+    return workflow.info().is_continue_as_new_suggested()

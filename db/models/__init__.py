@@ -2,7 +2,7 @@
 
 from db.models.config import SystemSetting, SystemSettingHistory
 from db.models.market import CandleRow, InstrumentRow, LivePrice
-from db.models.operations import ApiKey, IdempotencyKey, StreamStatus, SystemEvent
+from db.models.operations import ApiKey, IdempotencyKey, StreamCursor, StreamStatus, SystemEvent
 from db.models.trading import (
     Dust,
     ExecutionApplication,
@@ -36,6 +36,7 @@ __all__ = [
     "Position",
     "PositionEvaluation",
     "PositionTarget",
+    "StreamCursor",
     "StreamStatus",
     "SystemEvent",
     "SystemSetting",

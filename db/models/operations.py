@@ -57,6 +57,16 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class StreamCursor(Base):
+    """Market time up to which everything of a stream is known to be taken in: where a catch-up starts from."""
+
+    __tablename__ = "stream_cursors"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    complete_until: Mapped[datetime]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class StreamStatus(Base):
     """How a stream stands, written about once a second by the process that reads it."""
 

@@ -101,19 +101,19 @@ class PositionEvaluation(Base):
 
 
 class GuardLease(Base):
-    """One attempt of a guard at a position: watched from ``watching_from`` to ``last_seen_at`` (wall).
+    """A stretch of time (wall) in which an attempt of a guard watched a position without a break.
 
-    ``lost_seconds`` is the part of that time in which it did not: no beat, or no prices.
+    From joining the market (or the first beat after a break) to its last beat. Every break begins a new ``segment``.
     """
 
     __tablename__ = "guard_leases"
 
     position_id: Mapped[str] = mapped_column(ForeignKey("positions.position_id"), primary_key=True)
     guard_epoch: Mapped[int] = mapped_column(primary_key=True)
+    segment: Mapped[int] = mapped_column(primary_key=True, server_default=text("1"))
     worker: Mapped[str]
     watching_from: Mapped[datetime]
     last_seen_at: Mapped[datetime]
-    lost_seconds: Mapped[float] = mapped_column(Double, server_default=text("0"))
 
 
 class Order(Base):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.chunks import in_chunks
 from db.models import (
     ExecutionApplication,
     InstrumentRow,
@@ -29,16 +29,17 @@ from observability.tracing import current_trace_id
 
 async def record_executions(session: AsyncSession, executions: Sequence[dict[str, Any]]) -> set[str]:
     """Insert executions not yet known (by ``exec_id``). Returns the ids that are new."""
-    if not executions:
-        return set()
-    rows = [{**execution, "trace_id": current_trace_id()} for execution in executions]
-    statement = (
-        insert(OrderExecution)
-        .values(rows)
-        .on_conflict_do_nothing(index_elements=["exec_id"])
-        .returning(OrderExecution.exec_id)
-    )
-    return set((await session.execute(statement)).scalars())
+    new: set[str] = set()
+    for chunk in in_chunks(executions):
+        rows = [{**execution, "trace_id": current_trace_id()} for execution in chunk]
+        statement = (
+            insert(OrderExecution)
+            .values(rows)
+            .on_conflict_do_nothing(index_elements=["exec_id"])
+            .returning(OrderExecution.exec_id)
+        )
+        new |= set((await session.execute(statement)).scalars())
+    return new
 
 
 async def attribute(session: AsyncSession, execution: OrderExecution) -> str | None:
@@ -67,22 +68,6 @@ async def attribute(session: AsyncSession, execution: OrderExecution) -> str | N
     )
 
 
-async def newest_execution_time(session: AsyncSession, category: Category) -> datetime | None:
-    """Market time of the newest execution recorded: where a catch-up starts from (less an overlap)."""
-    return await session.scalar(select(func.max(OrderExecution.executed_at)).where(OrderExecution.category == category))
-
-
-async def unattributed(session: AsyncSession, since: datetime) -> Sequence[OrderExecution]:
-    """Executions since ``since`` that are booked to no position yet."""
-    rows = await session.scalars(
-        select(OrderExecution)
-        .outerjoin(ExecutionApplication, ExecutionApplication.exec_id == OrderExecution.exec_id)
-        .where(ExecutionApplication.exec_id.is_(None), OrderExecution.executed_at >= since - timedelta(minutes=5))
-        .order_by(OrderExecution.executed_at, OrderExecution.exec_id)
-    )
-    return rows.all()
-
-
 async def executed_qty(session: AsyncSession, order_link_id: str) -> Decimal:
     """Quantity of the recorded executions of an order, base coin."""
     total = await session.scalar(
@@ -108,13 +93,12 @@ async def apply_executions(session: AsyncSession, position_id: str) -> int:
     rows = {row.exec_id: row for row in await session.scalars(select(LotRow).where(LotRow.position_id == position_id))}
     booked = 0
     for execution, instrument in pending:
-        fill = _fill(execution, instrument)
-        if fill.side is not side.entry_side and not rows:
+        if execution.side != side.entry_side and not rows:
             continue
-        applied = apply_fill(_book(rows.values()), fill, side)
+        applied = apply_fill(_book(rows.values()), _fill(session, position, execution, instrument), side)
         if applied.new_lot is not None:
-            rows[fill.exec_id] = _lot_row(applied.new_lot, position_id)
-            session.add(rows[fill.exec_id])
+            rows[execution.exec_id] = _lot_row(applied.new_lot, position_id)
+            session.add(rows[execution.exec_id])
         _carry_over(rows, applied.book)
         await session.flush()  # a match refers to its lot by foreign key
         _book_matches(session, position, applied, execution)
@@ -227,7 +211,15 @@ async def _pending(session: AsyncSession, position: Position) -> list[tuple[Orde
     return mine
 
 
-def _fill(execution: OrderExecution, instrument: InstrumentRow) -> Fill:
+def _fill(session: AsyncSession, position: Position, execution: OrderExecution, instrument: InstrumentRow) -> Fill:
+    """The execution for the ledger. A fee in a third coin has no value in it: booked as 0, and somebody is told."""
+    closing = execution.side != PositionSide(position.side).entry_side
+    valued = (instrument.quote_coin,) if closing else (instrument.quote_coin, instrument.base_coin)
+    fee, fee_coin = execution.fee, execution.fee_coin
+    if fee != 0 and fee_coin not in valued:
+        detail = {"exec_id": execution.exec_id, "fee": str(fee), "fee_coin": fee_coin}
+        record_event(session, "fee_not_valued", position.position_id, who="ledger", severity="page", detail=detail)
+        fee, fee_coin = Decimal(0), instrument.quote_coin
     return Fill(
         exec_id=execution.exec_id,
         category=Category(execution.category),
@@ -235,8 +227,8 @@ def _fill(execution: OrderExecution, instrument: InstrumentRow) -> Fill:
         side=Side(execution.side),
         qty=execution.qty,
         price=execution.price,
-        fee=execution.fee,
-        fee_coin=execution.fee_coin,
+        fee=fee,
+        fee_coin=fee_coin,
         base_coin=instrument.base_coin,
         quote_coin=instrument.quote_coin,
         executed_at=execution.executed_at,

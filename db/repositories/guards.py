@@ -1,4 +1,4 @@
-"""What guards write: leases (who watched when) and evaluations (what they saw that mattered)."""
+"""What guards write: leases (who watched from when to when) and evaluations (what they saw that mattered)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import GuardLease, Position, PositionEvaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """What a guard says: it is alive, and how long it has watched without a break (wall; None: it sees no prices)."""
+
+    position_id: str
+    guard_epoch: int
+    watched_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,33 +30,40 @@ class Beat:
     position_id: str
     guard_epoch: int
     target_version: int
+    acknowledged_version: int
 
 
-async def open_lease(session: AsyncSession, position_id: str, guard_epoch: int, worker: str) -> None:
-    """Begin a lease now. It starts to count as watching with its first beat."""
-    now = func.clock_timestamp()
-    session.add(
-        GuardLease(position_id=position_id, guard_epoch=guard_epoch, worker=worker, watching_from=now, last_seen_at=now)
-    )
-
-
+# A stretch goes on if its last beat came after the guard joined and not too long ago. Else a new one begins: where the
+# guard joined, or now if that is longer ago than a beat may be late (it may have been frozen since).
 _BEAT = text(
     """
-    WITH alive AS (
-        SELECT p.position_id, p.guard_epoch, p.target_version
+    WITH clock AS (
+        SELECT clock_timestamp() AS now
+    ), alive AS (
+        SELECT p.position_id, p.guard_epoch, p.target_version, p.acknowledged_version, mine.watched
         FROM positions p
-        JOIN unnest(CAST(:ids AS text[]), CAST(:epochs AS int[])) AS mine(position_id, guard_epoch)
+        JOIN unnest(CAST(:ids AS text[]), CAST(:epochs AS int[]), CAST(:watched AS float8[]))
+          AS mine(position_id, guard_epoch, watched)
           ON mine.position_id = p.position_id AND mine.guard_epoch = p.guard_epoch
+    ), stretch AS (
+        SELECT a.position_id, a.guard_epoch, a.watched, coalesce(l.segment, 0) AS segment,
+               coalesce(l.last_seen_at >= now - make_interval(secs => least(a.watched, :tolerance)), false) AS goes_on
+        FROM clock, alive a
+        LEFT JOIN LATERAL (
+            SELECT segment, last_seen_at FROM guard_leases
+            WHERE position_id = a.position_id AND guard_epoch = a.guard_epoch
+            ORDER BY segment DESC LIMIT 1
+        ) l ON true
+        WHERE a.watched IS NOT NULL
     ), beat AS (
-        UPDATE guard_leases l
-        SET lost_seconds = l.lost_seconds
-              + greatest(0, extract(epoch FROM clock_timestamp() - l.last_seen_at) - :tolerance),
-            last_seen_at = clock_timestamp()
-        FROM alive a
-        WHERE l.position_id = a.position_id AND l.guard_epoch = a.guard_epoch
-          AND l.position_id = ANY(CAST(:watching AS text[]))
+        INSERT INTO guard_leases (position_id, guard_epoch, segment, worker, watching_from, last_seen_at)
+        SELECT position_id, guard_epoch, CASE WHEN goes_on THEN segment ELSE segment + 1 END, :worker,
+               now - make_interval(secs => CASE WHEN watched <= :tolerance THEN watched ELSE 0 END), now
+        FROM stretch, clock
+        ON CONFLICT (position_id, guard_epoch, segment) DO UPDATE
+        SET last_seen_at = greatest(guard_leases.last_seen_at, excluded.last_seen_at)
     )
-    SELECT position_id, guard_epoch, target_version FROM alive
+    SELECT position_id, guard_epoch, target_version, acknowledged_version FROM alive
     """
 )
 
@@ -55,19 +71,20 @@ BEAT_TOLERANCE_SECONDS = 2.5
 """Two beats further apart than this were a guard that did not watch in between."""
 
 
-async def beat(session: AsyncSession, leases: Sequence[tuple[str, int]], watching: Sequence[str]) -> list[Beat]:
-    """Say that the guards of ``leases`` (position id, epoch) are alive; those of ``watching`` see prices too.
+async def beat(session: AsyncSession, guards: Sequence[Alive], worker: str) -> list[Beat]:
+    """Write down that these guards are alive, in the lease of each that watches.
 
-    Returns the leases still valid with the target version in force; one that is missing has been taken over.
+    Returns the guards whose epoch is still valid, with the target versions; one that is missing has been taken over.
     """
-    if not leases:
+    if not guards:
         return []
     rows = await session.execute(
         _BEAT,
         {
-            "ids": [position_id for position_id, _ in leases],
-            "epochs": [epoch for _, epoch in leases],
-            "watching": list(watching),
+            "ids": [guard.position_id for guard in guards],
+            "epochs": [guard.guard_epoch for guard in guards],
+            "watched": [guard.watched_seconds for guard in guards],
+            "worker": worker,
             "tolerance": BEAT_TOLERANCE_SECONDS,
         },
     )
@@ -126,6 +143,6 @@ async def last_evaluation(session: AsyncSession, position_id: str) -> PositionEv
 
 async def leases_of(session: AsyncSession, position_id: str) -> Sequence[GuardLease]:
     rows = await session.scalars(
-        select(GuardLease).where(GuardLease.position_id == position_id).order_by(GuardLease.guard_epoch)
+        select(GuardLease).where(GuardLease.position_id == position_id).order_by(GuardLease.watching_from)
     )
     return rows.all()

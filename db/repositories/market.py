@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.chunks import in_chunks
 from db.models import CandleRow, InstrumentRow, LivePrice
 from domain.market import Category, Instrument
 
@@ -18,15 +19,14 @@ _INSTRUMENT_FIELDS = tuple(Instrument.model_fields)
 
 async def upsert_instruments(session: AsyncSession, instruments: Sequence[Instrument]) -> None:
     """Store what the exchange tells of ``instruments``; those it no longer lists are left as they are."""
-    if not instruments:
-        return
-    statement = insert(InstrumentRow).values([instrument.model_dump() for instrument in instruments])
-    changed = {name: statement.excluded[name] for name in _INSTRUMENT_FIELDS if name not in ("category", "symbol")}
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["category", "symbol"], set_={**changed, "updated_at": func.now()}
+    for chunk in in_chunks(instruments):
+        statement = insert(InstrumentRow).values([instrument.model_dump() for instrument in chunk])
+        changed = {name: statement.excluded[name] for name in _INSTRUMENT_FIELDS if name not in ("category", "symbol")}
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["category", "symbol"], set_={**changed, "updated_at": func.now()}
+            )
         )
-    )
 
 
 async def find_instrument(session: AsyncSession, category: Category, symbol: str) -> Instrument | None:
@@ -61,13 +61,12 @@ async def upsert_live_prices(
 
 async def upsert_candles(session: AsyncSession, candles: Sequence[CandleRow]) -> None:
     """Store closed candles; the same candle again replaces its row."""
-    if not candles:
-        return
-    names = [column.key for column in CandleRow.__table__.columns]
-    statement = insert(CandleRow).values([{name: getattr(row, name) for name in names} for row in candles])
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["category", "symbol", "timeframe", "open_time"],
-            set_={name: statement.excluded[name] for name in names[4:]},
+    for chunk in in_chunks(candles):
+        names = [column.key for column in CandleRow.__table__.columns]
+        statement = insert(CandleRow).values([{name: getattr(row, name) for name in names} for row in chunk])
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["category", "symbol", "timeframe", "open_time"],
+                set_={name: statement.excluded[name] for name in names[4:]},
+            )
         )
-    )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Order, OrderTransition, Position
 from domain.order import FINAL_STATES, OrderState, apply_report, is_final, transition
+from domain.position import PositionState
 from observability.tracing import current_trace_id
 
 _RESTING = (OrderState.NEW, OrderState.UNTRIGGERED)
@@ -94,7 +95,8 @@ async def fire_exit(
 ) -> bool:
     """The fence: PREPARED -> SENT, only while the position's epoch and target version are those given.
 
-    The position's row is locked first, so that a takeover or new targets and a firing order one after the other. False
+    The position's row is locked first, so that a takeover or new targets and a firing order one after the other. The
+    position must be open and still hold what the order sells (the stop at the exchange may have been quicker). False
     means: not mine to fire any more. Exactly one caller ever gets True for an id.
     """
     order = await find_order(session, order_link_id)
@@ -104,7 +106,7 @@ async def fire_exit(
     if position is None or position.guard_epoch != guard_epoch or position.target_version != target_version:
         return False
     order = await lock_order(session, order_link_id)
-    if order.state != OrderState.PREPARED:
+    if order.state != OrderState.PREPARED or position.state != PositionState.OPEN or position.qty < order.qty:
         return False
     order.exit_reason = exit_reason
     order.fired_epoch = guard_epoch

@@ -123,3 +123,13 @@ async def active_positions(session: AsyncSession) -> Sequence[Position]:
         select(Position).where(Position.state.in_(ACTIVE_STATES)).order_by(Position.created_wall)
     )
     return rows.all()
+
+
+async def emptied_positions(session: AsyncSession) -> Sequence[str]:
+    """Open positions whose lots are all used up: closed at the exchange by something that was not their workflow."""
+    rows = await session.scalars(
+        select(Position.position_id).where(
+            Position.state == PositionState.OPEN, Position.entry_qty.is_not(None), Position.qty == 0
+        )
+    )
+    return rows.all()

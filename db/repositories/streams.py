@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import StreamStatus
+from db.models import StreamCursor, StreamStatus
 
 
 async def write_stream_status(
@@ -26,5 +26,25 @@ async def write_stream_status(
         statement.on_conflict_do_update(
             index_elements=["name", "process"],
             set_={key: statement.excluded[key] for key in ("connected", "last_message_at", "reconnects", "updated_at")},
+        )
+    )
+
+
+async def read_cursor(session: AsyncSession, name: str) -> datetime | None:
+    """Market time up to which the stream ``name`` is complete in the database; None: never read."""
+    row = await session.get(StreamCursor, name)
+    return row.complete_until if row else None
+
+
+async def advance_cursor(session: AsyncSession, name: str, complete_until: datetime) -> None:
+    """Move the cursor forward; it never goes back."""
+    statement = insert(StreamCursor).values(name=name, complete_until=complete_until)
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"],
+            set_={
+                "complete_until": func.greatest(StreamCursor.complete_until, statement.excluded.complete_until),
+                "updated_at": func.now(),
+            },
         )
     )

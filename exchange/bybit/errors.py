@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
 from functools import wraps
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
 import requests
@@ -62,7 +63,7 @@ def sort_failure(failure: Exception) -> ExchangeError:
     return OutcomeUnknown(f"{type(failure).__name__}: {failure}")
 
 
-def unreadable_is_unknown(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+def unreadable_is_unknown(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, CoroutineType[Any, Any, T]]:
     """For a coroutine that reads an answer: a field that is missing or makes no sense is OutcomeUnknown.
 
     The exchange said yes, so what was asked has probably happened; a KeyError would look as if it had not.

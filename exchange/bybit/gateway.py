@@ -160,7 +160,7 @@ class BybitExchange:
     @unreadable_is_unknown
     async def place_order(self, request: OrderRequest) -> OrderAck:
         """Send it once. Raises DuplicateOrder, Refused, RetryLater (not sent or not looked at) or OutcomeUnknown."""
-        answer = await self._rest.order("place_order", **_order_params(request))
+        answer = await self._rest.order("place_order", not_after=request.not_after, **_order_params(request))
         result = answer["result"]
         return OrderAck(
             order_id=result["orderId"],
@@ -170,7 +170,7 @@ class BybitExchange:
 
     async def cancel_order(self, category: Category, symbol: str, order_link_id: str) -> None:
         """Accepted, not final. Refused with 110001 / 170213 when the order is unknown or already final."""
-        params = {"category": category.value, "symbol": symbol, "orderLinkId": order_link_id}
+        params: dict[str, Any] = {"category": category.value, "symbol": symbol, "orderLinkId": order_link_id}
         if category is Category.LINEAR:
             await self._rest.order("cancel_order", **params)
             return

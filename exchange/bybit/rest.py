@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pybit.unified_trading import HTTP
@@ -78,9 +79,12 @@ class RestClient:
         for client in self._opened:
             client.client.close()
 
-    async def order(self, method: str, **params: Any) -> Answer:
-        """Call an order method (place, cancel, ...) on the threads kept for orders. Raises the protocol's errors."""
-        return await self._call(self._orders, method, params)
+    async def order(self, method: str, *, not_after: datetime | None = None, **params: Any) -> Answer:
+        """Call an order method (place, cancel, ...) on the threads kept for orders. Raises the protocol's errors.
+
+        After ``not_after`` (wall) nothing is signed or sent any more: RetryLater.
+        """
+        return await self._call(self._orders, method, params, not_after)
 
     async def query(self, method: str, **params: Any) -> Answer:
         """Call any other method. Raises the protocol's errors."""
@@ -99,9 +103,11 @@ class RestClient:
             cursor = following
         raise OutcomeUnknown(f"{method}: more than {_MAX_PAGES} pages")
 
-    async def _call(self, pool: ThreadPoolExecutor, method: str, params: dict[str, Any]) -> Answer:
+    async def _call(
+        self, pool: ThreadPoolExecutor, method: str, params: dict[str, Any], not_after: datetime | None = None
+    ) -> Answer:
         try:
-            job = pool.submit(self._send, method, params)
+            job = pool.submit(self._send, method, params, not_after)
         except RuntimeError:
             raise RetryLater(f"{method}: this gateway is closed, not sent") from None
         waiter = asyncio.wrap_future(job)
@@ -116,9 +122,12 @@ class RestClient:
             job.cancel()
             raise
 
-    def _send(self, method: str, params: dict[str, Any]) -> Answer:
+    def _send(self, method: str, params: dict[str, Any], not_after: datetime | None = None) -> Answer:
+        client = self._client()
+        if not_after is not None and datetime.now(UTC) > not_after:
+            raise RetryLater(f"{method}: its time was over at {not_after.isoformat()}, not sent")
         try:
-            answer = getattr(self._client(), method)(**params)
+            answer = getattr(client, method)(**params)
         except Exception as failure:
             raise sort_failure(failure) from failure
         code = answer.get("retCode") if isinstance(answer, dict) else None

@@ -243,6 +243,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("category = 'spot' AND state IN ('reserved', 'entering', 'open', 'exiting')"),
     )
     op.create_table(
+        "stream_cursors",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("complete_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_stream_cursors")),
+    )
+    op.create_table(
         "stream_status",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("process", sa.Text(), nullable=False),
@@ -342,12 +349,12 @@ def upgrade() -> None:
         "guard_leases",
         sa.Column("position_id", sa.Text(), nullable=False),
         sa.Column("guard_epoch", sa.Integer(), nullable=False),
+        sa.Column("segment", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("worker", sa.Text(), nullable=False),
         sa.Column("watching_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("lost_seconds", sa.Double(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(["position_id"], ["positions.position_id"], name=op.f("fk_guard_leases_position_id")),
-        sa.PrimaryKeyConstraint("position_id", "guard_epoch", name=op.f("pk_guard_leases")),
+        sa.PrimaryKeyConstraint("position_id", "guard_epoch", "segment", name=op.f("pk_guard_leases")),
     )
     op.create_table(
         "lots",
@@ -503,6 +510,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_system_events_kind"), table_name="system_events")
     op.drop_table("system_events")
     op.drop_table("stream_status")
+    op.drop_table("stream_cursors")
     op.drop_index(
         "uq_positions_active_spot",
         table_name="positions",

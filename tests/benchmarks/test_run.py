@@ -9,12 +9,13 @@ import pytest
 
 from benchmarks.registry import Figure, benchmark, discover, measure
 from benchmarks.run import main
+from benchmarks.timing import percentile
 
 
 def test_every_benchmark_has_a_name_to_call_it_by(capsys):
     assert main(["--list"]) == 0
     assert capsys.readouterr().out.split() == list(discover())
-    assert {"exit_kernel", "ledger", "walk_bars"} <= set(discover())
+    assert {"exit_kernel", "history_length", "ledger", "recovery", "tick_to_exit", "walk_bars"} <= set(discover())
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(capsys):
@@ -63,3 +64,11 @@ def test_the_ledger_books_and_is_measured(capsys):
     assert main(["ledger"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["value"] > 500
+
+
+def test_a_percentile_is_one_of_the_values_measured():
+    values = [float(number) for number in range(100, 0, -1)]
+    assert percentile(values, 50) == 50
+    assert percentile(values, 99) == 99
+    assert percentile([7.0], 99) == 7
+    assert percentile([1.0, 2.0, 3.0], 50) == 2

@@ -30,7 +30,7 @@ from tests.support.paper import PaperExchange
 from tests.support.waiting import eventually
 from workers.connections import Connections, exchange_of
 from workers.trading import market_worker, start_streams, trading_worker
-from workflows.options import TRADING_QUEUE
+from workflows.options import TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
 from workflows.plugin import ats_plugin
 from workflows.position import PositionInput, PositionWorkflow
 
@@ -82,7 +82,11 @@ class Trading:
             **fields,
         )
         return await self.client.start_workflow(
-            PositionWorkflow.run, wanted, id=f"position/{position_id}", task_queue=TRADING_QUEUE
+            PositionWorkflow.run,
+            wanted,
+            id=f"position/{position_id}",
+            task_queue=TRADING_QUEUE,
+            task_timeout=WORKFLOW_TASK_TIMEOUT,
         )
 
     async def position(self, handle: WorkflowHandle[Any, Any]) -> Position | None:
@@ -111,7 +115,9 @@ class Trading:
                     return None
             return position
 
-        return await eventually(watched, f"{handle.id} watched and protected")
+        found = await eventually(watched, f"{handle.id} watched and protected")
+        assert found is not None
+        return found
 
     async def orders(self, position_id: str | None = None) -> Sequence[Order]:
         wanted = select(Order).order_by(Order.created_at)

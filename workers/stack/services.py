@@ -144,6 +144,7 @@ def _exchange(settings: Settings) -> Service:
     options += ["--speed", f"{paper.speed:g}", "--seed", str(paper.seed), "--symbols", ",".join(paper.symbols)]
     options += ["--deposit", *(f"{coin}={amount}" for coin, amount in paper.deposit.items())]
     options += ["--start", paper.start] if paper.start else []
+    options += ["--manual"] if paper.manual else []
     options += ["--replay", *map(str, paper.replay)] if paper.replay else []
     return Service(
         name=EXCHANGE,

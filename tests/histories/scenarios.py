@@ -1,0 +1,300 @@
+"""The scenarios whose histories are kept, each on a system of its own: what to do, and which workflows to save."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import update
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+
+from config.settings import Settings
+from db.models import Position, SystemSetting
+from domain.exits import ExitPolicy
+from domain.ids import manual_position_id
+from domain.market import Category, PositionSide
+from domain.order import OrderState
+from tests.support.servers import Server
+from tests.support.trading import Trading
+from tests.support.waiting import eventually
+from tests.support.worker import trading_worker_process
+from workflows import account_stream, market_stream
+from workflows.account_stream import AccountStreamInput, AccountStreamWorkflow
+from workflows.market_stream import MarketStreamInput, MarketStreamWorkflow
+from workflows.options import MARKET_QUEUE, TRADING_QUEUE
+from workflows.order import OrderWorkflow
+from workflows.position import CloseRequest, PositionWorkflow, SetTargets
+
+Handle = WorkflowHandle[Any, Any]
+Handles = dict[str, Handle]
+SHORTEST_STREAM_SECONDS = 10
+
+
+@dataclass
+class Stage:
+    """A running system, its worker a process. ``workers`` in the order of their start."""
+
+    trading: Trading
+    settings: Settings
+    folder: Path
+    workers: list[Server] = field(default_factory=list)
+
+    def another_worker(self) -> Server:
+        name = f"worker-{len(self.workers)}"
+        self.workers.append(trading_worker_process(self.settings, self.folder, name).start())
+        return self.workers[-1]
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.kill() if worker.running else None
+
+    async def saved(self, position: Handle) -> Handles:
+        """The position and all its orders that went out, each once it has ended."""
+        found: Handles = {"position": position}
+        for order in await self.trading.orders(position.id.removeprefix("position/")):
+            if order.state != OrderState.PREPARED and order.state != OrderState.DENIED:
+                link = order.order_link_id
+                found[link.rsplit("-", 1)[-1]] = self.trading.client.get_workflow_handle(f"order/{link}")
+        for handle in found.values():
+            await until_ended(handle)
+        return found
+
+
+SCENARIOS: dict[str, Callable[[Stage], Awaitable[Handles]]] = {}
+
+
+def scenario(play: Callable[[Stage], Awaitable[Handles]]) -> Callable[[Stage], Awaitable[Handles]]:
+    """Register under the function's name, with dashes."""
+    SCENARIOS[play.__name__.replace("_", "-")] = play
+    return play
+
+
+async def until_ended(handle: Handle) -> None:
+    async def ended() -> bool:
+        return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+    await eventually(ended, f"{handle.id} to end", timeout=60)
+
+
+def policy(**percent: str) -> ExitPolicy:
+    return ExitPolicy.model_validate({"stop_loss_pct": "2", **percent})
+
+
+def priced(position: Position, percent: str) -> str:
+    assert position.entry_price is not None
+    return str((position.entry_price * (100 + Decimal(percent)) / 100).quantize(Decimal("0.1")))
+
+
+async def close(handle: Handle) -> None:
+    request = CloseRequest(reason="enough", requested_by="operator")
+    await handle.execute_update(PositionWorkflow.close, request)
+    await handle.result()
+
+
+@scenario
+async def spot_take_profit(stage: Stage) -> Handles:
+    handle = await stage.trading.open(policy=policy(take_profit_pct="1"))
+    position = await stage.trading.until_watched(handle)
+    await stage.trading.push(Category.SPOT, "BTCUSDT", priced(position, "1.5"))
+    await handle.result()
+    return await stage.saved(handle)
+
+
+@scenario
+async def linear_short_trailing(stage: Stage) -> Handles:
+    trailing = policy(trailing_activation_pct="1", trailing_distance_pct="0.5")
+    handle = await stage.trading.open(Category.LINEAR, "BTCUSDT", PositionSide.SHORT, policy=trailing)
+    position = await stage.trading.until_watched(handle)
+    for percent in ("-1", "-2", "-3", "-2.4"):
+        await stage.trading.push(Category.LINEAR, "BTCUSDT", priced(position, percent))
+    await handle.result()
+    return await stage.saved(handle)
+
+
+@scenario
+async def manual_close(stage: Stage) -> Handles:
+    handle = await stage.trading.open(policy=policy())
+    await stage.trading.until_watched(handle)
+    await close(handle)
+    return await stage.saved(handle)
+
+
+@scenario
+async def targets_changed(stage: Stage) -> Handles:
+    handle = await stage.trading.open(Category.LINEAR, "BTCUSDT", policy=policy())
+    position = await stage.trading.until_watched(handle)
+    change = SetTargets(
+        policy=policy(take_profit_pct="1"), expected_version=1, reason="tighter", requested_by="operator"
+    )
+    await handle.execute_update(PositionWorkflow.set_targets, change)
+    await stage.trading.push(Category.LINEAR, "BTCUSDT", priced(position, "1.2"))
+    await handle.result()
+    return await stage.saved(handle)
+
+
+@scenario
+async def reservation_denied(stage: Stage) -> Handles:
+    handle = await stage.trading.open(usd="1")
+    await fails(handle)
+    return {"position": handle}
+
+
+@scenario
+async def malformed_input(stage: Stage) -> Handles:
+    handles: Handles = {}
+    for workflow_type, part in (("PositionWorkflow", "position"), ("OrderWorkflow", "order")):
+        handles[part] = await stage.trading.client.start_workflow(
+            workflow_type, {"symbol": "BTCUSDT", "usdd": 5}, id=f"refused/{part}", task_queue=TRADING_QUEUE
+        )
+        await fails(handles[part])
+    return handles
+
+
+@scenario
+async def order_denied(stage: Stage) -> Handles:
+    position_id = manual_position_id(uuid.uuid4().hex)
+    link = f"{position_id}-E1"
+    order = {
+        "order_link_id": link,
+        "position_id": position_id,
+        "role": "E",
+        "category": "spot",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "qty": "0.001",
+    }
+    handle = await stage.trading.client.start_workflow(
+        "OrderWorkflow", order, id=f"order/{link}", task_queue=TRADING_QUEUE
+    )
+    await fails(handle)
+    return {"order": handle}
+
+
+async def fails(handle: Handle) -> None:
+    try:
+        await handle.result()
+    except WorkflowFailureError:
+        return
+    raise AssertionError(f"{handle.id} was not refused")
+
+
+@scenario
+async def guard_failover(stage: Stage) -> Handles:
+    handle = await stage.trading.open(Category.LINEAR, "BTCUSDT", policy=policy(take_profit_pct="1"))
+    position = await stage.trading.until_watched(handle)
+    stage.workers[0].kill()
+    stage.another_worker()
+
+    async def taken_over() -> bool:
+        now = await stage.trading.position(handle)
+        return now is not None and now.guard_epoch > position.guard_epoch
+
+    await eventually(taken_over, "the second guard", timeout=40)
+    await stage.trading.until_watched(handle)
+    await stage.trading.push(Category.LINEAR, "BTCUSDT", priced(position, "1.2"))
+    await handle.result()
+    return await stage.saved(handle)
+
+
+async def lose_answer(stage: Stage, suffix: str) -> None:
+    await stage.trading.fault(
+        kind="answer_lost", endpoint="order/create", count=1, match={"orderLinkId_suffix": suffix}
+    )
+
+
+@scenario
+async def answer_lost_at_entry(stage: Stage) -> Handles:
+    await lose_answer(stage, "-E1")
+    handle = await stage.trading.open(policy=policy())
+    await stage.trading.until_watched(handle)
+    await close(handle)
+    return await stage.saved(handle)
+
+
+@scenario
+async def answer_lost_at_exit(stage: Stage) -> Handles:
+    handle = await stage.trading.open(Category.LINEAR, "BTCUSDT", policy=policy(take_profit_pct="1"))
+    position = await stage.trading.until_watched(handle)
+    await lose_answer(stage, "-X1")
+    await stage.trading.push(Category.LINEAR, "BTCUSDT", priced(position, "1.2"))
+    await handle.result()
+    return await stage.saved(handle)
+
+
+@scenario
+async def exit_never_received(stage: Stage) -> Handles:
+    """The exit's first request is answered 502 and not accepted: it goes out again under the same id."""
+    handle = await stage.trading.open(Category.LINEAR, "BTCUSDT", policy=policy())
+    await stage.trading.until_watched(handle)
+    await stage.trading.fault(
+        kind="http_5xx", endpoint="order/create", count=1, after=False, match={"orderLinkId_suffix": "-X1"}
+    )
+    await close(handle)
+    return await stage.saved(handle)
+
+
+@scenario
+async def not_entered(stage: Stage) -> Handles:
+    """The entry never reaches the exchange: proved absent, given up."""
+    async with stage.trading.database.session(actor="operator", reason="short life") as session:
+        await session.execute(update(SystemSetting).where(SystemSetting.key == "entry_ttl_seconds").values(value=1))
+    await stage.trading.fault(
+        kind="http_5xx", endpoint="order/create", count=50, after=False, match={"orderLinkId_suffix": "-E1"}
+    )
+    handle = await stage.trading.open(Category.LINEAR, "BTCUSDT", policy=policy())
+    await handle.result()
+    return await stage.saved(handle)
+
+
+@scenario
+async def stop_replaced(stage: Stage) -> Handles:
+    """The resting stop is cancelled (S1) and a new one takes its place (S2)."""
+    handle = await stage.trading.open(policy=policy())
+    opened = await stage.trading.until_watched(handle)
+    stop = stage.trading.client.get_workflow_handle_for(OrderWorkflow.run, f"order/{opened.position_id}-S1")
+    await stop.signal(OrderWorkflow.cancel)
+    await stop.result()
+    await stage.trading.until_watched(handle)
+    await close(handle)
+    return await stage.saved(handle)
+
+
+@scenario
+async def disaster_stop(stage: Stage) -> Handles:
+    """The price jumps over the guard's stop and the one that rests at the exchange."""
+    handle = await stage.trading.open(policy=policy())
+    position = await stage.trading.until_watched(handle)
+    await stage.trading.push(Category.SPOT, "BTCUSDT", priced(position, "-10"))
+    await handle.result()
+    return await stage.saved(handle)
+
+
+@scenario
+async def streams(stage: Stage) -> Handles:
+    """Both streams through the end of one history: the first run of each, continued as new."""
+    client = stage.trading.client
+    for workflow_id in (account_stream.WORKFLOW_ID, market_stream.WORKFLOW_ID):
+        await client.get_workflow_handle(workflow_id).terminate("to be recorded")
+    account = await client.start_workflow(
+        AccountStreamWorkflow.run,
+        AccountStreamInput(run_seconds=SHORTEST_STREAM_SECONDS),
+        id=account_stream.WORKFLOW_ID,
+        task_queue=TRADING_QUEUE,
+    )
+    market = await client.start_workflow(
+        MarketStreamWorkflow.run,
+        MarketStreamInput(run_seconds=SHORTEST_STREAM_SECONDS),
+        id=market_stream.WORKFLOW_ID,
+        task_queue=MARKET_QUEUE,
+    )
+    first = {
+        "account": client.get_workflow_handle(account.id, run_id=account.first_execution_run_id),
+        "market": client.get_workflow_handle(market.id, run_id=market.first_execution_run_id),
+    }
+    for handle in first.values():
+        await until_ended(handle)
+    return first
