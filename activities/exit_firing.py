@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from activities.orders import PlacedOrder
+from activities.orders import SIGN_WITHIN, PlacedOrder
 from db.repositories.orders import fire_exit
 from db.session import Database
 from domain.exits import ExitReason
@@ -29,7 +28,11 @@ class Firing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What crossed: the exit order written ahead, and the right under which it may go out."""
+    """What crossed: the exit order written ahead, and the right under which it may go out.
+
+    ``target_version`` is the newest the guard knows: an exit that happened while it was away, under older targets, is
+    real, but with still newer ones in force it must look again.
+    """
 
     position_id: str
     request: OrderRequest
@@ -51,18 +54,20 @@ class ExitFiring:
         """
         with bind(position_id=trigger.position_id, order_link_id=trigger.request.order_link_id):
             while True:
+                # counted from before the fence: a process frozen in between must not send what was given up since
+                not_after = datetime.now(UTC) + SIGN_WITHIN
                 try:
                     if not await self._pass_fence(trigger):
                         log.warning("exit fenced off", guard_epoch=trigger.guard_epoch, reason=trigger.reason)
                         return Firing.FENCED
                     break
-                except (SQLAlchemyError, OSError, TimeoutError) as error:
+                except Exception as error:
                     log.error("exit waits for the database", error=str(error), reason=trigger.reason)
                     await asyncio.sleep(_RETRY_SECONDS)
             try:
-                view = await self._placed.place(trigger.request)
+                view = await self._placed.place(trigger.request.model_copy(update={"not_after": not_after}))
                 log.info("exit fired", reason=trigger.reason, state=view.state)
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except Exception as error:
                 # the row says SENT: the order's workflow finds out what became of it
                 log.error("exit sent, its answer not recorded", error=str(error))
             return Firing.FIRED

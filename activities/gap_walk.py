@@ -71,6 +71,16 @@ def walk(
     return Walked(walking.state, walking.seen, walking.reason, walking.price, ids)
 
 
+def play(walked: Walked, policy: ExitPolicy, queued: Sequence[Trade]) -> Walked:
+    """Go on with the trades that the stream brought during the walk, less those the exchange told in it already."""
+    walking = _Walk(walked.state, walked.seen, policy)
+    walking.reason, walking.price = walked.reason, walked.price
+    for trade in queued:
+        if trade.trade_id not in walked.trade_ids:
+            walking.take_price(trade.price, trade.at)
+    return Walked(walking.state, walking.seen, walking.reason, walking.price, walked.trade_ids)
+
+
 class _Walk:
     """A guard on its way through a gap; once there is a reason to leave it goes no further."""
 

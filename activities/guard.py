@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -12,14 +11,16 @@ from temporalio import activity
 
 from activities.exit_firing import Firing
 from activities.failures import NOT_FOUND, failure
-from activities.guard_book import GuardBook, Watch
+from activities.guard_book import GuardBook
+from activities.guard_notes import state_from_json
+from activities.guard_watch import Seen, Targets, Watch
 from activities.orders import request_of
 from db.models import Order, Position
-from db.repositories.guards import acknowledge, last_evaluation, open_lease
+from db.repositories.guards import last_evaluation
 from db.repositories.orders import find_order
 from db.repositories.positions import lock_position, raise_epoch, targets_of
 from db.session import Database
-from domain.exits import ExitPolicy, ExitReason, GuardState, retarget
+from domain.exits import ExitPolicy, ExitReason, GuardState
 from domain.ids import OrderRole, order_link_id
 from domain.market import Category, PositionSide
 from domain.order import OrderState
@@ -47,6 +48,7 @@ class GuardCursor(BaseModel):
 
     state: GuardState
     target_version: int
+    seen: Seen | None = None
 
 
 class GuardActivities:
@@ -73,8 +75,9 @@ class GuardActivities:
 
     async def _until_over(self, watch: Watch) -> GuardResult:
         while not watch.outcome.done():
-            state = self._book.state_of(watch)
-            activity.heartbeat(GuardCursor(state=state, target_version=watch.target_version).model_dump(mode="json"))
+            self._book.refresh(watch)
+            cursor = GuardCursor(state=watch.state, target_version=watch.targets.version, seen=watch.seen)
+            activity.heartbeat(cursor.model_dump(mode="json"))
             await asyncio.wait([watch.outcome], timeout=HEARTBEAT_SECONDS)
         if watch.outcome.result() is Firing.FIRED:
             return GuardResult(outcome="fired", reason=watch.reason)
@@ -95,48 +98,45 @@ class GuardActivities:
             if order.state != OrderState.PREPARED:  # fired before this attempt: its workflow asks what became of it
                 reason = ExitReason(order.exit_reason) if order.exit_reason else None
                 return GuardResult(outcome="fired", reason=reason)
-            await open_lease(session, position_id, position.guard_epoch, self._book.worker)
             return await self._watch_of(session, position, order, cursor)
 
     async def _watch_of(
         self, session: AsyncSession, position: Position, order: Order, cursor: GuardCursor | None
     ) -> Watch:
-        version = position.target_version
-        policy = ExitPolicy.model_validate((await targets_of(session, position.position_id, version)).policy)
-        state, seen_version = await self._last_state(session, position, policy, cursor)
-        if seen_version != version:
-            state = retarget(state, policy)
-        await acknowledge(session, position.position_id, position.guard_epoch, version)
+        """The guard where the last one stood, under the targets that one had: newer ones judge from its joining on."""
+        last = await self._last(session, position, cursor)
         return Watch(
             position_id=position.position_id,
             category=Category(position.category),
             symbol=position.symbol,
             guard_epoch=position.guard_epoch,
-            target_version=version,
-            policy=policy,
-            state=state,
+            targets=await _targets(session, position.position_id, last.target_version),
+            newest=await _targets(session, position.position_id, position.target_version),
+            state=last.state,
+            seen=last.seen,
             exit_request=request_of(order),
             outcome=asyncio.get_running_loop().create_future(),
         )
 
-    async def _last_state(
-        self, session: AsyncSession, position: Position, policy: ExitPolicy, cursor: GuardCursor | None
-    ) -> tuple[GuardState, int]:
+    async def _last(self, session: AsyncSession, position: Position, cursor: GuardCursor | None) -> GuardCursor:
         """The newest of heartbeat and evaluation; for a position never watched, its state at the entry."""
         noted = await last_evaluation(session, position.position_id)
-        found: list[tuple[datetime, GuardState, int]] = []
-        if cursor is not None:
-            found.append((cursor.state.as_of, cursor.state, cursor.target_version))
+        found = [] if cursor is None else [cursor]
         if noted is not None:
-            state = GuardState.model_validate(noted.state)
-            found.append((state.as_of, state, noted.target_version))
+            state, seen = state_from_json(noted.state)
+            found.append(GuardCursor(state=state, target_version=noted.target_version, seen=seen))
         if found:
-            _, state, version = max(found, key=lambda each: (each[2], each[0]))
-            return state, version
+            return max(found, key=lambda each: (each.target_version, each.state.as_of))
         assert position.entry_price is not None
         assert position.opened_at is not None
-        side = PositionSide(position.side)
-        return GuardState.opened(side, position.entry_price, position.opened_at, policy), position.target_version
+        first = await _targets(session, position.position_id, max(position.acknowledged_version, 1))
+        state = GuardState.opened(PositionSide(position.side), position.entry_price, position.opened_at, first.policy)
+        return GuardCursor(state=state, target_version=first.version)
+
+
+async def _targets(session: AsyncSession, position_id: str, version: int) -> Targets:
+    row = await targets_of(session, position_id, version)
+    return Targets(version, ExitPolicy.model_validate(row.policy))
 
 
 def _cursor(details: Any) -> GuardCursor | None:

@@ -63,6 +63,8 @@ class GuardBeats:
 
     async def _beat(self) -> None:
         watches = [watch for watch in self._watches.values() if not watch.outcome.done()]
+        if not watches:
+            return
         ours = await self.report(watches)
         for watch in watches:
             if watch.firing or watch.outcome.done():

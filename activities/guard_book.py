@@ -11,7 +11,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -85,6 +84,8 @@ class GuardBook:
         older = self._watches.get(watch.position_id)
         if older is not None:
             self.leave(older)
+            if not older.outcome.done():
+                older.outcome.set_result(Firing.FENCED)
         self._watches[watch.position_id] = watch
         key = (watch.category, watch.symbol)
         symbol = self._symbols.get(key)
@@ -279,9 +280,13 @@ class GuardBook:
         if watch.index is None:
             return
         version = watch.targets.version
-        async with self._database.session() as session:
-            await acknowledge(session, watch.position_id, watch.guard_epoch, version)
-        log.info("targets in force", position_id=watch.position_id, version=version)
+        try:
+            async with self._database.session() as session:
+                await acknowledge(session, watch.position_id, watch.guard_epoch, version)
+        except Exception:
+            log.exception("targets in force, not acknowledged yet", position_id=watch.position_id, version=version)
+        else:
+            log.info("targets in force", position_id=watch.position_id, version=version)
 
     # small things
 

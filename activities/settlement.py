@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import Dust, LotMatchRow, LotRow, Order, OrderExecution, Position
+from db.models import Dust, LotMatchRow, LotRow, Order, OrderExecution, OrderTransition, Position
 from db.repositories import orders as order_rows
 from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
@@ -19,7 +19,7 @@ from domain.ids import OrderRole
 from domain.market import Category
 from domain.order import OrderState
 from domain.position import PositionState
-from domain.protection import Interval, uncovered_seconds
+from domain.protection import Interval, held_from, uncovered_seconds
 
 _BY_EXCHANGE = {"StopLoss": ExitReason.DISASTER_STOP, "": ExitReason.FOREIGN_CLOSE}
 
@@ -97,11 +97,11 @@ async def _measure(session: AsyncSession, position: Position, orders: list[Order
     """``unwatched_seconds`` and ``unprotected_seconds`` from the leases and the resting stop's own times (wall)."""
     if position.opened_wall is None or position.closed_wall is None:
         return
-    span = Interval(position.opened_wall, _left_at(position.closed_wall, orders))
+    held_since = held_from(position.opened_wall, await _entry_sent_at(session, orders))
+    span = Interval(held_since, _left_at(position.closed_wall, orders))
     leases = await leases_of(session, position.position_id)
-    watched = [Interval(lease.watching_from, max(lease.last_seen_at, lease.watching_from)) for lease in leases]
-    lost = sum(lease.lost_seconds for lease in leases)
-    position.unwatched_seconds = min(uncovered_seconds(span, watched) + lost, (span.end - span.start).total_seconds())
+    watched = [Interval(lease.watching_from, lease.last_seen_at) for lease in leases]
+    position.unwatched_seconds = uncovered_seconds(span, watched)
     if position.category == Category.LINEAR:
         resting = [span]  # the stop is part of the entry order: in force with the first fill
     else:
@@ -110,7 +110,17 @@ async def _measure(session: AsyncSession, position: Position, orders: list[Order
     position.unprotected_seconds = uncovered_seconds(span, [*resting, *watched])
 
 
+async def _entry_sent_at(session: AsyncSession, orders: list[Order]) -> datetime | None:
+    """When the entry order first went out (wall): one in doubt may have been sent again."""
+    entries = [order.order_link_id for order in orders if order.role == OrderRole.ENTRY]
+    return await session.scalar(
+        select(func.min(OrderTransition.at)).where(
+            OrderTransition.order_link_id.in_(entries), OrderTransition.to_state == OrderState.SENT
+        )
+    )
+
+
 def _left_at(closed: datetime, orders: list[Order]) -> datetime:
-    """When leaving began: an exit that is on its way needs no guard any more."""
-    sent = [order.sent_at for order in orders if order.role == OrderRole.EXIT and order.sent_at is not None]
-    return min([closed, *sent])
+    """When leaving began: an exit that executed something needed no guard from its sending on."""
+    exits = (order for order in orders if order.role == OrderRole.EXIT and order.cum_exec_qty > 0)
+    return min([closed, *(order.sent_at for order in exits if order.sent_at is not None)])

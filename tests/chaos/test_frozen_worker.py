@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from activities.targets import TargetsWritten
+from db.repositories.settings import change_setting
 from domain.exits import ExitPolicy
 from domain.market import Category
 from domain.order import OrderState
@@ -28,6 +29,8 @@ def events_of(process: Server, name: str) -> set[str]:
 
 
 async def test_a_thawed_guard_that_was_taken_over_fires_nothing(arena: Arena) -> None:
+    async with arena.trading.database.session(actor="test", reason="room for a wider stop") as session:
+        await change_setting(session, "disaster_buffer_pct", "20", seen_version=1)
     old = arena.worker("old").start()
     handle = await arena.trading.open(Category.LINEAR, "BTCUSDT", policy=TIGHT)
     position = await arena.trading.until_watched(handle)

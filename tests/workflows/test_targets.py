@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from activities.targets import TargetsWritten
 from domain.exits import ExitPolicy, ExitReason
-from domain.market import Category
+from domain.market import Category, PositionSide
 from tests.support.trading import Trading
 from workflows.position import CloseRequest, PositionWorkflow, SetTargets
 
@@ -57,3 +57,27 @@ async def test_a_closed_position_takes_no_targets(trading: Trading) -> None:
     told = refused.value.cause if isinstance(refused.value, WorkflowUpdateFailedError) else refused.value
     assert "being closed" in str(told) or "not open" in str(told) or "completed" in str(told)
     await handle.result()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "side", "percent", "words"),
+    [
+        ("XRPUSDT", PositionSide.LONG, {"stop_loss_pct": "9"}, "beyond the one that rests at the exchange"),
+        ("LINKUSDT", PositionSide.SHORT, {"stop_loss_pct": "1", "take_profit_pct": "150"}, "must be below 100"),
+    ],
+)
+async def test_targets_that_can_not_be_kept_are_refused_and_change_nothing(
+    trading: Trading, symbol: str, side: PositionSide, percent: dict[str, str], words: str
+) -> None:
+    handle = await trading.open(Category.LINEAR, symbol, side, policy=ExitPolicy(stop_loss_pct=Decimal(5)))
+    await trading.until_watched(handle)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update(PositionWorkflow.set_targets, change(1, **percent))
+    cause = refused.value.cause
+    told = cause.cause if cause is not None and cause.cause is not None else cause
+    assert isinstance(told, ApplicationError)
+    assert told.type == "bad_input"
+    assert words in str(told)
+    position = await trading.position(handle)
+    assert position is not None
+    assert (position.target_version, position.acknowledged_version) == (1, 1)
