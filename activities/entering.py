@@ -189,14 +189,6 @@ class EntryActivities:
         return Reservation(accepted=False, code=code, field=field, rule=rule)
 
     @activity.defn
-    async def begin_entry(self, position_id: str) -> None:
-        """RESERVED -> ENTERING, before the entry order goes out."""
-        async with self._database.session() as session:
-            position = await position_rows.lock_position(session, position_id)
-            if position.state == PositionState.RESERVED:
-                position_rows.step(position, PositionState.ENTERING)
-
-    @activity.defn
     async def book_entry(self, position_id: str) -> EntryBooked:
         """Open the position on what was filled (X1 written ahead), or release it if nothing was."""
         with bind(position_id=position_id):

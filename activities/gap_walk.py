@@ -107,6 +107,8 @@ class _Walk:
         known = [trade.price for trade in trades if trade.at < begins + MINUTE]
         if known:
             close = trades[0].price
+        if begins < self.state.as_of:
+            known.append(open_)  # where the minute before left off: the oldest price of this one
         if self.seen is not None and self.seen.minute == begins:
             known += [self.seen.low, self.seen.high]
         new_low, new_high = not known or low < min(known), not known or high > max(known)

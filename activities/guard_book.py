@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from db.repositories.positions import find_position, targets_of
 from db.session import Database
 from domain.exits import ExitPolicy, ExitReason, retarget
 from domain.market import Category
-from exchange.protocol import Exchange, ExchangeError, StreamGap, Trade
+from exchange.protocol import Exchange, ExchangeError, StreamGap
 from observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -73,6 +73,11 @@ class GuardBook:
                 symbol.subscription.close()
         self._symbols.clear()
         self._watches.clear()
+
+    @property
+    def watches(self) -> Mapping[str, Watch]:
+        """The guards in the book, by the id of their position."""
+        return self._watches
 
     def refresh(self, watch: Watch) -> None:
         """Bring the watch's ``state`` and ``seen`` up to the last trade it judged."""

@@ -14,14 +14,15 @@ from activities.execution_intake import take_in
 from activities.failures import BAD_INPUT, EXCHANGE_UNAVAILABLE, failure
 from db.models import Order
 from db.repositories import orders as order_rows
+from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
 from db.repositories.executions import executed_qty
 from db.repositories.market import find_instrument
-from db.repositories.positions import find_position
 from db.session import Database
 from domain.ids import OrderRole
 from domain.market import Category, FilterViolation, Side
 from domain.order import OrderState, acknowledged, from_exchange, is_final
+from domain.position import PositionState
 from exchange.protocol import (
     DuplicateOrder,
     Exchange,
@@ -293,6 +294,7 @@ class OrderActivities:
     async def _take_out(self, intent: OrderIntent) -> OrderRequest | OrderView:
         """Row written or found; the request if it is ours to send now, else how the order stands."""
         async with self._database.session() as session:
+            position = await position_rows.lock_position(session, intent.position_id)  # before its order, as all do
             fields = intent.model_dump(exclude={"expires_at"})
             await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
             order = await order_rows.lock_order(session, intent.order_link_id)
@@ -301,6 +303,8 @@ class OrderActivities:
                 order_rows.move(session, order, OrderState.DENIED, f"no longer wanted since {intent.expires_at}")
                 order.error = f"expires_at: the entry was no longer wanted since {intent.expires_at}"
             elif order.state == OrderState.PREPARED:
+                if intent.role is OrderRole.ENTRY and position.state == PositionState.RESERVED:
+                    position_rows.step(position, PositionState.ENTERING)
                 order_rows.move(session, order, OrderState.SENT, "submitted")
                 await session.flush()
                 await session.refresh(order)
@@ -330,7 +334,7 @@ class OrderActivities:
         return None
 
     async def _check(self, session: AsyncSession, intent: OrderIntent) -> None:
-        if await find_position(session, intent.position_id) is None:
+        if await position_rows.find_position(session, intent.position_id) is None:
             raise FilterViolation("position_id", f"there is no position {intent.position_id}")
         instrument = await find_instrument(session, intent.category, intent.symbol)
         if instrument is None:

@@ -54,7 +54,6 @@ def trading_worker(connections: Connections, book: GuardBook) -> Worker:
             orders.conclude_order,
             orders.cancel_order,
             entries.reserve_position,
-            entries.begin_entry,
             entries.book_entry,
             exits.plan_exit,
             exits.settle_position,

@@ -101,7 +101,6 @@ class PositionWorkflow:
         return reservation.entry
 
     async def _enter(self, position_id: str, entry: OrderIntent) -> EntryBooked:
-        await workflow.execute_activity_method(EntryActivities.begin_entry, position_id, **BOOKS)
         self._state = PositionState.ENTERING
         try:
             await see_through(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ def scrubbed(value: Any) -> Any:
     return cleaned
 
 
-def existing(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.json"))
+def existing(folder: Path, scenarios: Iterable[str]) -> list[Path]:
+    """The files that ``scenarios`` would write over."""
+    return sorted(path for name in scenarios for path in folder.glob(f"{name}.*.json"))
 
 
 def save(folder: Path, saved: Saved) -> Path:

@@ -1,14 +1,14 @@
-"""``python -m tests.histories.record``: plays every scenario on real servers and saves the workflows' histories.
+"""``python -m tests.histories.record [SCENARIO...]``: plays scenarios on real servers and saves the histories.
 
-One file a workflow, ``<version>/<scenario>.<workflow>.json``, as the SDK prints a history. A file that exists is never
-written again: recording stops before it starts if one of its files is there.
+Plays all of them without a name. One file a workflow, ``<version>/<scenario>.<workflow>.json``, as the SDK prints a
+history. A file that exists is never written again: recording stops before it starts if one of its files is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,14 +23,21 @@ from tests.support.trading import settings_for, trading_on
 VERSION = "0.1.0"
 
 
-async def main(folder: Path) -> int:
-    """Record all scenarios; 1 without recording anything when ``folder`` has histories already."""
-    if there := existing(folder):
+async def main(folder: Path, names: Sequence[str]) -> int:
+    """Record the named scenarios, all for no names.
+
+    1 without recording anything when ``folder`` has a history of one of them already; 2 for an unknown name.
+    """
+    if unknown := set(names) - SCENARIOS.keys():
+        sys.stderr.write(f"no scenario is named {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}\n")
+        return 2
+    chosen = {name: play for name, play in SCENARIOS.items() if not names or name in names}
+    if there := existing(folder, chosen):
         sys.stderr.write(f"{there[0]} exists (and {len(there) - 1} more): saved histories are never overwritten\n")
         return 1
     made: list[Saved] = []
     with scratch_folder() as scratch, running_postgres(scratch) as postgres:
-        for name, scenario in SCENARIOS.items():
+        for name, scenario in chosen.items():
             async with stage(scratch / name, postgres) as played:
                 for part, handle in (await scenario(played)).items():
                     history = await handle.fetch_history()
@@ -63,4 +70,4 @@ async def stage(folder: Path, postgres: PostgresServer) -> AsyncIterator[Stage]:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(FOLDER / VERSION)))
+    sys.exit(asyncio.run(main(FOLDER / VERSION, sys.argv[1:])))

@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import update
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
 from db.models import Position, SystemSetting
 from domain.exits import ExitPolicy
 from domain.ids import manual_position_id
 from domain.market import Category, PositionSide
-from domain.order import OrderState
 from tests.support.servers import Server
 from tests.support.trading import Trading
 from tests.support.waiting import eventually
@@ -53,14 +53,18 @@ class Stage:
             worker.kill() if worker.running else None
 
     async def saved(self, position: Handle) -> Handles:
-        """The position and all its orders that went out, each once it has ended."""
+        """The position and its orders that had a workflow, each once it has ended.
+
+        An exit that was filled before its position got to look has none: the guard sent it, the stream told the rest.
+        """
+        await until_ended(position)
         found: Handles = {"position": position}
         for order in await self.trading.orders(position.id.removeprefix("position/")):
-            if order.state != OrderState.PREPARED and order.state != OrderState.DENIED:
-                link = order.order_link_id
-                found[link.rsplit("-", 1)[-1]] = self.trading.client.get_workflow_handle(f"order/{link}")
-        for handle in found.values():
-            await until_ended(handle)
+            link = order.order_link_id
+            handle = self.trading.client.get_workflow_handle(f"order/{link}")
+            if await exists(handle):
+                await until_ended(handle)
+                found[link.rsplit("-", 1)[-1]] = handle
         return found
 
 
@@ -71,6 +75,16 @@ def scenario(play: Callable[[Stage], Awaitable[Handles]]) -> Callable[[Stage], A
     """Register under the function's name, with dashes."""
     SCENARIOS[play.__name__.replace("_", "-")] = play
     return play
+
+
+async def exists(handle: Handle) -> bool:
+    try:
+        await handle.describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 async def until_ended(handle: Handle) -> None:
@@ -222,6 +236,15 @@ async def answer_lost_at_exit(stage: Stage) -> Handles:
     await lose_answer(stage, "-X1")
     await stage.trading.push(Category.LINEAR, "BTCUSDT", priced(position, "1.2"))
     await handle.result()
+    return await stage.saved(handle)
+
+
+@scenario
+async def answer_lost_at_manual_exit(stage: Stage) -> Handles:
+    handle = await stage.trading.open(policy=policy())
+    await stage.trading.until_watched(handle)
+    await lose_answer(stage, "-X1")
+    await close(handle)
     return await stage.saved(handle)
 
 
