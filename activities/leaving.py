@@ -73,7 +73,7 @@ class ExitActivities:
     async def plan_exit(self, request: ExitRequest) -> ExitPlan:
         """The exit order to see through next: one already out, the prepared one, or a new one for what is left."""
         with bind(position_id=request.position_id):
-            if request.ask_exchange:
+            if request.ask_exchange or await self._was_refused(request.position_id):
                 await self._ask_exchange(request.position_id)
             async with self._database.session() as session:
                 await apply_executions(session, request.position_id)
@@ -130,6 +130,12 @@ class ExitActivities:
                 return await self._next_exit(session, position, request)
             order.exit_reason = order.exit_reason or request.takeover
         return ExitPlan(order=intent_of(order), qty_left=position.qty)
+
+    async def _was_refused(self, position_id: str) -> bool:
+        """Whether the newest exit was refused: then somebody else may have closed the position already."""
+        async with self._database.session() as session:
+            exits = [o for o in await order_rows.orders_of(session, position_id) if o.role == OrderRole.EXIT]
+        return bool(exits) and max(exits, key=_number).state == OrderState.REJECTED
 
     async def _ask_exchange(self, position_id: str) -> None:
         """Fetch the executions since the entry: an exit refused for want of a position was done by somebody."""

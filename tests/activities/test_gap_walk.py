@@ -76,7 +76,7 @@ def watched(trades: list[Trade], policy: ExitPolicy, side: PositionSide = Positi
 def after_gap(
     seen: list[Trade], missed: list[Trade], told: int, policy: ExitPolicy, side: PositionSide = PositionSide.LONG
 ) -> Walked:
-    """A guard that judged ``seen``, after a gap of which the exchange tells the last ``told`` trades and all candles."""
+    """A guard that judged ``seen``, after a gap of which the exchange tells the last ``told`` trades, all candles."""
     before = watched(seen, policy, side)
     assert before.reason is None
     everything = [*seen, *missed]
