@@ -40,7 +40,8 @@ BOOKS: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=10),
 """Activities on the database (and queries of the exchange). Each is safe to repeat."""
 
 RECV_WINDOW: Final = timedelta(seconds=5)
-RETRY_LATER_PAUSE: Final = timedelta(milliseconds=300)
+RETRY_LATER_FIRST: Final = timedelta(milliseconds=250)
+RETRY_LATER_LAST: Final = timedelta(seconds=2)
 LOOK_AGAIN_PAUSE: Final = timedelta(seconds=1)
 GUARD_AGAIN_PAUSE: Final = timedelta(seconds=1)
 FIRST_POLL: Final = timedelta(seconds=1)

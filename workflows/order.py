@@ -27,7 +27,8 @@ from workflows.options import (
     LOOK_AGAIN_PAUSE,
     ORDER,
     RECV_WINDOW,
-    RETRY_LATER_PAUSE,
+    RETRY_LATER_FIRST,
+    RETRY_LATER_LAST,
     STOP_POLL,
 )
 
@@ -95,12 +96,14 @@ class OrderWorkflow:
     async def _out_of_doubt(self, order: OrderInput) -> None:
         negative_rounds = 0
         in_doubt_since: datetime | None = None
+        later = RETRY_LATER_FIRST
         if self._known().state is OrderState.UNKNOWN and order.role is not OrderRole.ENTRY:
             await self._resend(order)  # the way out of a position is not kept waiting: a repeat does no harm
         while self._known().state in (OrderState.SENT, OrderState.UNKNOWN):
             view = self._known()
             if view.retry_later and view.state is OrderState.SENT:
-                await self._try_later(order)
+                await self._try_later(order, later)
+                later = min(later * 2, RETRY_LATER_LAST)
                 continue
             if not view.refused_again and (view.sent_at or in_doubt_since) != in_doubt_since:
                 in_doubt_since, negative_rounds = view.sent_at, 0  # sent again since: absence is to be proved anew
@@ -137,13 +140,13 @@ class OrderWorkflow:
         else:
             await workflow.sleep(LOOK_AGAIN_PAUSE)
 
-    async def _try_later(self, order: OrderInput) -> None:
+    async def _try_later(self, order: OrderInput, pause: timedelta) -> None:
         """The exchange did not take it (rate limit, time window), which had no effect: again, while it is wanted."""
         expired = order.expires_at is not None and workflow.now() >= order.expires_at
         if order.role is OrderRole.ENTRY and expired:
             await self._conclude(order, OrderState.NOT_PLACED, "the exchange took no orders until it was stale")
             return
-        await workflow.sleep(RETRY_LATER_PAUSE)
+        await workflow.sleep(pause)
         await self._resend(order)
 
     async def _resend(self, order: OrderInput) -> OrderView:

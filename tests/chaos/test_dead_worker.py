@@ -44,7 +44,7 @@ def priced(position: Position, percent: str) -> str:
     return str((position.entry_price * (100 + Decimal(percent)) / 100).quantize(Decimal("0.1")))
 
 
-async def trailing_position(arena: Arena) -> tuple[WorkflowHandle, Position]:  # type: ignore[type-arg]
+async def trailing_position(arena: Arena) -> tuple[WorkflowHandle, Position]:
     handle = await arena.trading.open(Category.LINEAR, "BTCUSDT", policy=TRAILING)
     position = await arena.trading.until_watched(handle)
     await arena.trading.push(Category.LINEAR, "BTCUSDT", *(priced(position, p) for p in ("0.5", "1", "1.5")))

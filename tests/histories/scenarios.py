@@ -18,6 +18,7 @@ from db.models import Position, SystemSetting
 from domain.exits import ExitPolicy
 from domain.ids import manual_position_id
 from domain.market import Category, PositionSide
+from domain.order import OrderState
 from tests.support.servers import Server
 from tests.support.trading import Trading
 from tests.support.waiting import eventually
@@ -264,12 +265,14 @@ async def exit_never_received(stage: Stage) -> Handles:
 async def not_entered(stage: Stage) -> Handles:
     """The entry never reaches the exchange: proved absent, given up."""
     async with stage.trading.database.session(actor="operator", reason="short life") as session:
-        await session.execute(update(SystemSetting).where(SystemSetting.key == "entry_ttl_seconds").values(value=1))
+        await session.execute(update(SystemSetting).where(SystemSetting.key == "entry_ttl_seconds").values(value=4))
     await stage.trading.fault(
         kind="http_5xx", endpoint="order/create", count=50, after=False, match={"orderLinkId_suffix": "-E1"}
     )
     handle = await stage.trading.open(Category.LINEAR, "BTCUSDT", policy=policy())
-    await handle.result()
+    settled = await handle.result()
+    (entry,) = await stage.trading.orders(settled.position_id)
+    assert entry.state == OrderState.NOT_PLACED, "it was sent before it was stale, or nothing had to be proved"
     return await stage.saved(handle)
 
 

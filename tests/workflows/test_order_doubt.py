@@ -100,7 +100,7 @@ async def test_a_resting_stop_can_be_cancelled_and_is_replaced(trading: Trading)
 @pytest.mark.slow
 async def test_an_entry_the_exchange_never_saw_is_proved_absent_and_given_up(trading: Trading) -> None:
     async with trading.database.session(actor="test", reason="short life") as session:
-        await session.execute(update(SystemSetting).where(SystemSetting.key == "entry_ttl_seconds").values(value=1))
+        await session.execute(update(SystemSetting).where(SystemSetting.key == "entry_ttl_seconds").values(value=4))
     await trading.fault(
         kind="http_5xx", endpoint="order/create", count=50, after=False, match={"orderLinkId_suffix": "-E1"}
     )

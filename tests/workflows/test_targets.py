@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.service import RPCError
 
 from activities.targets import TargetsWritten
@@ -73,8 +73,9 @@ async def test_targets_that_can_not_be_kept_are_refused_and_change_nothing(
     await trading.until_watched(handle)
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await handle.execute_update(PositionWorkflow.set_targets, change(1, **percent))
-    cause = refused.value.cause
-    told = cause.cause if cause is not None and cause.cause is not None else cause
+    told = refused.value.cause
+    if isinstance(told, ActivityError):
+        told = told.cause
     assert isinstance(told, ApplicationError)
     assert told.type == "bad_input"
     assert words in str(told)
