@@ -17,7 +17,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.execution_intake import take_in
-from activities.orders import learn_report
+from activities.order_placing import learn_report
 from activities.stream_report import report_streams
 from activities.workflow_news import PositionFact, WorkflowNews
 from db.repositories.audit import record_event

@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
 from activities.intents import exit_intent, stop_intent
-from activities.orders import OrderIntent
+from activities.order_placing import OrderIntent
 from db.models import LotRow, OrderExecution, Position
 from db.repositories import orders as order_rows
 from db.repositories import positions as position_rows

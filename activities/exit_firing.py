@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from activities.orders import SIGN_WITHIN, PlacedOrder
+from activities.order_placing import SIGN_WITHIN, PlacedOrder
 from db.repositories.orders import fire_exit
 from db.session import Database
 from domain.exits import ExitReason

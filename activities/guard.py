@@ -14,7 +14,7 @@ from activities.failures import NOT_FOUND, failure
 from activities.guard_book import GuardBook
 from activities.guard_notes import state_from_json
 from activities.guard_watch import Seen, Targets, Watch
-from activities.orders import request_of
+from activities.order_placing import request_of
 from db.models import Order, Position
 from db.repositories.guards import last_evaluation
 from db.repositories.orders import find_order

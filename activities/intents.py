@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from activities.orders import OrderIntent
+from activities.order_placing import OrderIntent
 from db.models import Order, Position
 from domain.entry import resting_stop
 from domain.exits import ExitPolicy

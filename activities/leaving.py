@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.execution_intake import take_in
 from activities.failures import EXCHANGE_UNAVAILABLE, NOT_FOUND, failure
 from activities.intents import exit_intent, intent_of
-from activities.orders import OrderIntent
+from activities.order_placing import OrderIntent
 from activities.settlement import settle
 from db.models import Order, Position
 from db.repositories import orders as order_rows

@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.orders import OrderView
+from activities.order_placing import OrderView
 from db.repositories.positions import find_position
 from db.session import Database
 from observability.logs import get_logger

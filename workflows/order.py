@@ -14,7 +14,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import DENIED
-from activities.orders import OrderActivities, OrderIntent, OrderView
+from activities.order_placing import OrderIntent, OrderView
+from activities.orders import OrderActivities
 from domain.ids import OrderRole, parse_order_link_id
 from domain.market import Category
 from domain.order import OrderState, UnknownAction, absence_counts_from, decide_unknown, is_final

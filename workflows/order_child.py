@@ -7,7 +7,8 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.orders import OrderActivities, OrderIntent, OrderView
+from activities.order_placing import OrderIntent, OrderView
+from activities.orders import OrderActivities
 from domain.order import is_final
 from workflows.options import FIRST_POLL, LAST_POLL, LOOK, WORKFLOW_TASK_TIMEOUT
 from workflows.order import OrderInput, OrderWorkflow

@@ -20,7 +20,7 @@ from activities.entering import EntryActivities, EntryBooked, Reservation, Reser
 from activities.failures import BAD_INPUT, DENIED
 from activities.guard import GuardActivities, GuardRequest, GuardResult
 from activities.leaving import ExitActivities, ExitRequest, Settled
-from activities.orders import OrderIntent
+from activities.order_placing import OrderIntent
 from activities.targets import TargetActivities, TargetChange, TargetsWritten
 from activities.workflow_news import PositionFact
 from domain.exits import ExitReason

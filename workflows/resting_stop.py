@@ -9,7 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 from activities.audit import AuditActivities
-from activities.orders import OrderIntent, OrderView
+from activities.order_placing import OrderIntent, OrderView
 from domain.ids import OrderRole, order_link_id
 from workflows.options import BOOKS, EXIT_AGAIN_FIRST, EXIT_AGAIN_LAST
 from workflows.order import OrderWorkflow

@@ -116,13 +116,13 @@ def test_a_second_position_on_the_symbol_is_a_conflict(system: TradingSystem, cl
 
 def test_new_targets_are_versioned_and_acknowledged_by_the_guard(system: TradingSystem, client: AtsClient) -> None:
     opened = system.until_protected(client, client.trade(buy()).position_id)
-    wider = ExitPolicy(stop_loss_pct=Decimal(4), take_profit_pct=Decimal(8))
-    request = TargetsRequest(policy=wider, expected_version=opened.targets_version, reason="more room")
+    tighter = ExitPolicy(stop_loss_pct=Decimal(1), take_profit_pct=Decimal(8))
+    request = TargetsRequest(policy=tighter, expected_version=opened.targets_version, reason="less risk")
     accepted = client.set_targets(opened.id, request)
     assert (accepted.version, accepted.acknowledged) == (opened.targets_version + 1, True)
     changed = client.position(opened.id)
-    assert changed.targets[-1].policy == wider
-    assert (changed.targets[-1].reason, changed.targets[-1].set_by) == ("more room", "key:installation")
+    assert changed.targets[-1].policy == tighter
+    assert (changed.targets[-1].reason, changed.targets[-1].set_by) == ("less risk", "key:installation")
     assert opened.entry_price is not None
     assert changed.take_profit_price == opened.entry_price * Decimal("1.08")
     with pytest.raises(ApiProblem) as moved:

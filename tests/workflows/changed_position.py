@@ -6,7 +6,7 @@ from temporalio import workflow
 
 from activities.entering import EntryActivities, EntryBooked
 from activities.leaving import Settled
-from activities.orders import OrderIntent
+from activities.order_placing import OrderIntent
 from workflows.options import BOOKS
 from workflows.position import PositionInput, PositionWorkflow
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from activities.orders import OrderView
+from activities.order_placing import OrderView
 from db.models import SystemSetting
 from domain.exits import ExitPolicy, ExitReason
 from domain.market import Category, PositionSide
