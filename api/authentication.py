@@ -30,6 +30,7 @@ async def _authenticated(
     """The caller behind the key. Raises ApiError 401 without a good key and 429 for one that asks too often."""
     key = bearer.credentials if bearer else header
     if not key:
+        await _refuse(request, services, request.client.host if request.client else "unknown", "key-missing", None)
         detail = "send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
         raise ApiError(401, "key-missing", "API key missing", detail, headers={"WWW-Authenticate": "Bearer"})
     host = request.client.host if request.client else "unknown"

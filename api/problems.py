@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from api.services import Services
+from db.repositories.audit import record_event
 from domain.views import FieldFault, Problem
 from observability.tracing import current_trace_id
 
@@ -88,7 +91,24 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [FieldFault(field=_field_name(fault["loc"]), rule=_rule(fault)) for fault in error.errors()]
     named = "; ".join(f"{fault.field}: {fault.rule}" for fault in faults)
+    await _audit(request, faults)
     return respond(ApiError(422, "invalid-request", "Invalid request", named, faults), request.url.path)
+
+
+async def _audit(request: Request, faults: list[FieldFault]) -> None:
+    """One audit row for a request that made no sense; limited, so that a flood can't fill the log."""
+    services: Services = request.app.state.services
+    source = request.client.host if request.client else "unknown"
+    if services.audited_requests.wait(source, time.monotonic()) > 0:
+        return
+    detail = {"method": request.method, "fields": [fault.model_dump() for fault in faults]}
+    try:
+        async with services.database.session() as session:
+            record_event(
+                session, "request_invalid", request.url.path, who=f"host:{source}", severity="warning", detail=detail
+            )
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        _log.warning("refused request not audited", error=str(error))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from temporalio.client import Client
-from workflows.plugin import ats_plugin
 
 from api.buckets import Buckets
 from api.keyring import KeyRing
 from api.problems import unavailable
 from config.settings import Settings
 from db.session import Database
+from workflows.plugin import ats_plugin
 
 CONNECT_SECONDS = 2.0
 
@@ -65,6 +65,7 @@ class Services:
         self.requests = Buckets(per_second=50, burst=200)
         self.failures = Buckets(per_second=1, burst=20)
         self.audited_failures = Buckets(per_second=1 / 30, burst=3)
+        self.audited_requests = Buckets(per_second=1, burst=60)
 
     async def close(self) -> None:
         self.closing.set()

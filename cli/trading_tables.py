@@ -102,10 +102,14 @@ def execution_table(executions: list[ExecutionView]) -> Table:
     return table
 
 
+_IDS = ("position", "order", "execution")
+
+
 def _table(*headings: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        # an id is for copying: it is never broken, the other columns give way
+        table.add_column(heading, overflow="fold", no_wrap=heading in _IDS)
     return table
 
 

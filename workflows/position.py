@@ -65,6 +65,12 @@ class PositionWorkflow:
         """The whole life. A refusal fails the workflow with type ``denied`` and leaves an audit event alone."""
         if workflow.info().workflow_id != f"position/{position.position_id}":
             rule = f"must be the workflow id: start it as position/{position.position_id}"
+            wrong = [
+                workflow.info().workflow_type,
+                workflow.info().workflow_id,
+                [{"field": "position_id", "rule": rule}],
+            ]
+            await workflow.execute_activity_method(AuditActivities.record_refusal, args=wrong, **BOOKS)
             raise ApplicationError(f"position_id: {rule}", type=BAD_INPUT, non_retryable=True)
         workflow.upsert_search_attributes(
             [

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cli.context import Json, console, errors, fail, print_json
 from cli.demo.run import DemoFailed, DemoOptions, run_demo
+from workers.candle_files import first_defect
 from workers.judge import Verdict
 from workers.stack import PortTaken, StackFailed
 
@@ -29,9 +30,14 @@ def demo(
 ) -> None:
     """The main job in one go: a stack of its own, entries, trailing exits, and a ledger that balances."""
     files: tuple[Path, ...] = (*(replay or ()), *(more or ()))
-    missing = [str(path) for path in files if not path.is_file()]
+    missing = [str(path) for path in files if not Path(str(path).split(":", 1)[-1]).is_file()]
     if missing:
         fail(f"no such candle file: {', '.join(missing)}", code=2)
+    defect = first_defect(files)
+    if defect is not None:
+        if as_json:
+            print_json({"error": defect})
+        fail(defect)
     began = time.monotonic()
     teller = errors if as_json else console
     try:

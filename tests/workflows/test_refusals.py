@@ -125,3 +125,12 @@ async def test_an_order_that_breaks_a_filter_is_denied_before_it_is_sent(trading
         failure = await failure_of(handle)
         assert words in str(failure)
     assert not any(order.order_link_id.endswith(("X7", "X8", "X9")) for order in await trading.orders())
+
+
+async def test_a_position_started_under_another_id_is_refused_and_audited(trading: Trading) -> None:
+    wanted = {"position_id": "a" * 20, "category": "spot", "symbol": "BTCUSDT", "usd": "100"}
+    workflow_id = f"refused/{uuid.uuid4()}"
+    handle = await trading.client.start_workflow("PositionWorkflow", wanted, id=workflow_id, task_queue=TRADING_QUEUE)
+    assert "start it as position/aaaaaaaaaaaaaaaaaaaa" in str(await failure_of(handle))
+    (event,) = [e for e in await trading.events("workflow_refused") if e.subject == workflow_id]
+    assert event.detail["errors"][0]["field"] == "position_id"
