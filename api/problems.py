@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI, Request
@@ -13,10 +14,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api.services import Services
 from db.repositories.audit import record_event
 from domain.views import FieldFault, Problem
 from observability.tracing import current_trace_id
+
+if TYPE_CHECKING:
+    from api.services import Services
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"

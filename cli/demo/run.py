@@ -62,10 +62,16 @@ async def run_demo(options: DemoOptions, tell: Tell) -> Verdict:
 def _settings(folder: Path, options: DemoOptions) -> Settings:
     paper: dict[str, object] = {"speed": options.speed, "seed": options.seed, "start": options.start}
     if options.replay:
-        paper["replay"] = [path.resolve() for path in options.replay]
+        paper["replay"] = [_absolute(path) for path in options.replay]
     if options.symbols:
         paper["symbols"] = list(options.symbols)
     return spare_settings(folder, exchange={"paper": paper})
+
+
+def _absolute(path: Path) -> str:
+    """The file's full path; a prefix ``spot:`` or ``linear:`` stays in front."""
+    category, colon, file = str(path).rpartition(":")
+    return f"{category}{colon}{Path(file).resolve()}"
 
 
 async def _trade(settings: Settings, options: DemoOptions, tell: Tell) -> Verdict:
