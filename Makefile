@@ -32,7 +32,7 @@ test: install-dev
 	@exec $(PY) -m pytest -n 2 $(ARGS)
 
 test-fast: install-dev
-	@exec $(PY) -m pytest -n 2 -m "not slow and not chaos and not browser and not bench" $(ARGS)
+	@exec $(PY) -m pytest -n 2 -m "not slow and not chaos and not browser and not bench" tests/domain tests/client tests/db tests/observability tests/workflows/test_replay.py $(ARGS)
 
 check: install-dev
 	@$(PY) -m ruff check .
