@@ -66,9 +66,10 @@ async def _install_key(services: Services, key: str) -> None:
     while True:
         try:
             await services.keys.install(key)
-            return
         except Exception as error:
-            if not database_is_down(error):
-                _log.exception("the installation's API key could not be stored")
-                return
-        await asyncio.sleep(_DATABASE_RETRY_SECONDS)
+            if database_is_down(error):
+                await asyncio.sleep(_DATABASE_RETRY_SECONDS)
+                continue
+            _log.exception("the installation's API key could not be stored")
+        services.keys.ready = True
+        return

@@ -12,7 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
 from api.keys import Caller, Role
-from api.problems import ApiError
+from api.problems import ApiError, unavailable
 from api.services import Services, ServicesDep
 from db.repositories.audit import record_event
 
@@ -35,6 +35,8 @@ async def _authenticated(
         raise ApiError(401, "key-missing", "API key missing", detail, headers={"WWW-Authenticate": "Bearer"})
     host = request.client.host if request.client else "unknown"
     caller = await services.keys.caller(key)
+    if caller is None and not services.keys.ready:
+        raise unavailable("starting", "the API has just started and can't tell keys apart yet; ask again")
     if caller is None:
         await _refuse(request, services, host, "key-refused", None)
         _too_often(services.failures.wait(host, time.monotonic()))

@@ -33,6 +33,8 @@ class KeyRing:
         self._database = database
         self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()
         self._hashing = asyncio.Semaphore(2)
+        self.ready = False
+        """Whether the installation's own key is in the table (or never will be): until then no key can be judged."""
 
     async def install(self, key: str, name: str = "installation", role: Role = Role.ADMIN) -> None:
         """Make sure the installation's own key is in the table as it is now; a revoked one stays revoked."""

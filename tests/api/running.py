@@ -83,4 +83,5 @@ def running_api(settings: Settings, services: Services | None = None) -> Iterato
 
 def _lets_in(running: RunningApi) -> bool:
     with running.http() as http:
-        return http.get("/v1/events").status_code in (200, 503)
+        answer = http.get("/v1/events")
+    return answer.status_code == 200 or (answer.status_code == 503 and answer.json()["type"] != "/problems/starting")

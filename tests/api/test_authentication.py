@@ -86,6 +86,20 @@ def test_a_viewer_looks_but_does_not_trade_and_the_attempt_is_audited(api: Runni
     assert event.trace_id == answer.headers["trace-id"]
 
 
+def test_until_the_installations_key_is_known_no_key_is_called_wrong(
+    scratch: Path, database: str, temporal_server: EmbeddedTemporal
+) -> None:
+    settings = api_settings(scratch, database, temporal_server.address)
+    services = Services(settings, Database(database, pool_size=2))
+    with running_api(settings, services) as api:
+        services.keys.ready = False
+        with api.http(new_key()) as http:
+            answer = http.get("/v1/account")
+        assert answer.status_code == 503
+        assert answer.json()["type"] == "/problems/starting"
+        assert read(database, select(SystemEvent).where(SystemEvent.kind == "request_refused")) == []
+
+
 def test_a_revoked_key_is_refused(api: RunningApi, database: str) -> None:
     key = new_key()
     rows.store(database, [rows.key_row(key, "admin", revoked_at=datetime.now(UTC))])
