@@ -11,7 +11,8 @@ class MarketClock(BaseModel):
     """A reading of the market's clock.
 
     ``epoch`` names one market (a new replay is a new epoch), ``now`` is market time at the reading, ``speed`` is
-    market seconds per wall second (1.0 outside paper mode), ``read_at`` the wall time of the reading.
+    market seconds per wall second (1.0 outside paper mode), ``read_at`` the wall time of the reading. ``step``: the
+    market stands still until it is told to advance, and ``speed`` is 0.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -20,6 +21,7 @@ class MarketClock(BaseModel):
     now: AwareDatetime
     speed: float
     read_at: AwareDatetime
+    step: bool = False
 
     def at(self, wall: datetime) -> datetime:
         """Market time at wall time ``wall``, extrapolated from this reading."""

@@ -218,6 +218,14 @@ class Candle(_Value):
     confirmed: bool
 
 
+class OpenInterest(_Value):
+    """Open interest of a linear symbol in base coin, stamped by the exchange."""
+
+    symbol: str
+    at: AwareDatetime
+    value: float
+
+
 class BookTop(_Value):
     """Order book of a few levels: (price, qty) best first."""
 
@@ -293,6 +301,13 @@ class Exchange(Protocol):
         self, category: Category, symbol: str, timeframe: str, start: datetime, end: datetime
     ) -> list[Candle]:
         """Candles with open time in [start, end], oldest first, paged as needed. Timeframes 1m 15m 1h 4h 1d 1w."""
+        ...
+
+    async def open_interest(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> list[OpenInterest]:
+        """Open interest of a linear symbol stamped in [start, end], oldest first, paged as needed.
+
+        Timeframes 15m 1h 4h 1d. Empty where the exchange has none.
+        """
         ...
 
     # orders

@@ -25,6 +25,10 @@ class PositionInput(WorkflowInput):
     policy: ExitPolicy | None = None
     requested_by: str = Field(default="temporal", min_length=1, max_length=200)
     reason: str = Field(default="", max_length=2000)
+    signal_id: str | None = Field(default=None, description="the stored signal this position answers")
+    config_version: int | None = Field(
+        default=None, description="version of the strategy's configuration it was decided by"
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> PositionInput:
@@ -34,8 +38,11 @@ class PositionInput(WorkflowInput):
 
 
 class CloseRequest(BaseModel):
+    """Leave at market. ``exit_reason`` is what the position's row will say."""
+
     reason: str = Field(min_length=1, max_length=2000)
     requested_by: str = Field(min_length=1, max_length=200)
+    exit_reason: ExitReason = ExitReason.MANUAL_CLOSE
 
 
 class CloseResult(BaseModel):

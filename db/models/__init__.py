@@ -1,7 +1,8 @@
 """Every table, by the part of the system that writes it."""
 
-from db.models.config import SystemSetting, SystemSettingHistory
-from db.models.market import CandleRow, InstrumentRow, LivePrice
+from db.models.config import StrategyConfiguration, StrategyConfigurationHistory, SystemSetting, SystemSettingHistory
+from db.models.decisions import BlockedSignal, MarketClockCursor, Scan, Signal, WatchlistScore
+from db.models.market import Backfill, CandleRow, InstrumentRow, LivePrice, OpenInterestRow, TakerVolume
 from db.models.operations import ApiKey, IdempotencyKey, StreamCursor, StreamStatus, SystemEvent
 from db.models.trading import (
     Dust,
@@ -12,15 +13,19 @@ from db.models.trading import (
     Order,
     OrderExecution,
     OrderTransition,
+    PortfolioHourlySnapshot,
     Position,
     PositionEvaluation,
     PositionTarget,
+    Reconciliation,
     WalletAccount,
     WalletBalance,
 )
 
 __all__ = [
     "ApiKey",
+    "Backfill",
+    "BlockedSignal",
     "CandleRow",
     "Dust",
     "ExecutionApplication",
@@ -30,17 +35,27 @@ __all__ = [
     "LivePrice",
     "LotMatchRow",
     "LotRow",
+    "MarketClockCursor",
+    "OpenInterestRow",
     "Order",
     "OrderExecution",
     "OrderTransition",
+    "PortfolioHourlySnapshot",
     "Position",
     "PositionEvaluation",
     "PositionTarget",
+    "Reconciliation",
+    "Scan",
+    "Signal",
+    "StrategyConfiguration",
+    "StrategyConfigurationHistory",
     "StreamCursor",
     "StreamStatus",
     "SystemEvent",
     "SystemSetting",
     "SystemSettingHistory",
+    "TakerVolume",
     "WalletAccount",
     "WalletBalance",
+    "WatchlistScore",
 ]

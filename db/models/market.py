@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Double, func
+from sqlalchemy import Double, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import UNLOGGED, Base
@@ -59,3 +60,54 @@ class LivePrice(Base):
     ask: Mapped[Decimal | None]
     market_at: Mapped[datetime]
     received_at: Mapped[datetime]
+
+
+class TakerVolume(Base):
+    """Base coin bought and sold by takers in a quarter of an hour, summed from the public trades seen.
+
+    It counts as complete when both together are the confirmed candle's volume (see ``domain.microstructure``): what was
+    missed while nobody listened can't be fetched later.
+    """
+
+    __tablename__ = "taker_volume"
+
+    category: Mapped[str] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    open_time: Mapped[datetime] = mapped_column(primary_key=True)
+    bought: Mapped[float] = mapped_column(Double)
+    sold: Mapped[float] = mapped_column(Double)
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class OpenInterestRow(Base):
+    """Open interest of a linear symbol in base coin, as the exchange stamps it for an interval's beginning."""
+
+    __tablename__ = "open_interest"
+
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    interval: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    value: Mapped[float] = mapped_column(Double)
+
+
+class Backfill(Base):
+    """Where the backfill of a symbol and timeframe stands. ``state`` is running, done or failed.
+
+    ``cursor`` is the open time up to which everything of ``start_at`` .. ``end_at`` is stored.
+    """
+
+    __tablename__ = "backfills"
+
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    categories: Mapped[list[str]] = mapped_column(JSONB)
+    start_at: Mapped[datetime]
+    end_at: Mapped[datetime]
+    cursor: Mapped[datetime | None]
+    state: Mapped[str]
+    pages: Mapped[int] = mapped_column(server_default=text("0"))
+    candles: Mapped[int] = mapped_column(server_default=text("0"))
+    error: Mapped[str | None]
+    requested_by: Mapped[str]
+    started_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    updated_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -45,6 +45,8 @@ class Position(Base):
     policy: Mapped[dict[str, Any]]
     disaster_buffer_pct: Mapped[Decimal]
     settings_version: Mapped[int]
+    signal_id: Mapped[str | None]
+    config_version: Mapped[int | None]
     planned_qty: Mapped[Decimal]
     reference_price: Mapped[Decimal]
     entry_qty: Mapped[Decimal | None]
@@ -254,6 +256,57 @@ class Dust(Base):
     qty: Mapped[Decimal]
     cost: Mapped[Decimal]
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class PortfolioHourlySnapshot(Base):
+    """The portfolio at a full hour of market time, and what the hour before it brought. Written once, insert-only.
+
+    ``hour`` is the instant; ``day`` the UTC day that the hour before it belongs to. USD (quote coin). ``equity`` is
+    every coin's balance at the hour by the exchange's own log, at the hour's prices, plus what open linear positions
+    were worth. ``realised_pnl`` is before fees; ``fees`` positive when paid, ``funding`` and ``transfers`` positive
+    when received: all four of the hour. ``net_pnl_daily`` is the running sum of realised - fees + funding since 00:00
+    UTC: never sum it, take a day's last. ``unexplained`` is the change of equity since the snapshot before it that
+    realised, unrealised, fees, funding and transfers don't explain.
+    """
+
+    __tablename__ = "portfolio_hourly_snapshots"
+    __table_args__ = (Index("ix_portfolio_hourly_snapshots_day", "epoch", "day", "hour"),)
+
+    epoch: Mapped[str] = mapped_column(primary_key=True)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    day: Mapped[date]
+    equity: Mapped[Decimal]
+    unified_balance: Mapped[Decimal]
+    funding_balance: Mapped[Decimal | None]
+    invested: Mapped[Decimal]
+    unrealised_pnl: Mapped[Decimal]
+    realised_pnl: Mapped[Decimal]
+    fees: Mapped[Decimal]
+    funding: Mapped[Decimal]
+    transfers: Mapped[Decimal]
+    bought: Mapped[Decimal]
+    sold: Mapped[Decimal]
+    net_pnl_daily: Mapped[Decimal]
+    unexplained: Mapped[Decimal]
+    open_positions: Mapped[int]
+    detail: Mapped[dict[str, Any]]
+    taken_at: Mapped[datetime]
+    taken_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    trace_id: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class Reconciliation(Base):
+    """One comparison of rows, workflows and the exchange. Insert-only; wall times."""
+
+    __tablename__ = "reconciliations"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    workflows_started: Mapped[int]
+    executions_fetched: Mapped[int]
+    detail: Mapped[dict[str, Any]]
+    trace_id: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class WalletAccount(Base):

@@ -1,0 +1,329 @@
+"""Wire models of strategies, signals, scans and commands on the whole system, shared by server and client.
+
+The rules of ``domain.views`` hold here too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from domain.candle import Timeframe
+from domain.exit_policy import ExitPolicy
+from domain.market import Category, PositionSide
+from domain.views import Answer, Instant, Plain, Reason, Request
+
+Gate = Literal["watchlist", "buy", "sell"]
+
+
+class StrategyView(Answer):
+    """A strategy as it is configured now. ``stage`` follows from the gates: off, watchlist, reduce_only or active."""
+
+    strategy: str
+    title: str
+    stage: str
+    watchlist_gate: bool
+    buy_gate: bool
+    sell_gate: bool
+    category: Category
+    side: PositionSide
+    timeframe: Timeframe
+    trade_usd: Plain
+    max_positions: int
+    max_trades_per_day: int
+    cooldown_seconds: int
+    signal_ttl_seconds: int
+    exit_policy: ExitPolicy
+    parameters: dict[str, Any]
+    version: int
+    updated_at: Instant
+    open_positions: int
+    signals_24h: int
+    realised_pnl: Plain
+
+
+class StrategyVersionView(Answer):
+    """One version of a configuration: in force ``valid_from`` to ``valid_to`` (wall; None: still)."""
+
+    strategy: str
+    version: int
+    row: dict[str, Any]
+    valid_from: Instant
+    valid_to: Instant | None
+    changed_by: str
+    reason: str
+
+
+class GateRequest(Request):
+    """Switch one gate, given the version it was decided on (409 if it moved; None: whatever it is now)."""
+
+    gate: Gate
+    on: bool
+    reason: Reason
+    expected_version: int | None = Field(default=None, ge=1)
+
+
+class StrategyChange(Request):
+    """New values of a strategy's configuration; what isn't named stays. ``parameters`` are merged name by name."""
+
+    trade_usd: Plain | None = Field(default=None, gt=0, max_digits=24, decimal_places=8)
+    max_positions: int | None = Field(default=None, ge=0, le=1000)
+    max_trades_per_day: int | None = Field(default=None, ge=0, le=10_000)
+    cooldown_seconds: int | None = Field(default=None, ge=0)
+    signal_ttl_seconds: int | None = Field(default=None, gt=0)
+    timeframe: Timeframe | None = None
+    exit_policy: ExitPolicy | None = None
+    parameters: dict[str, Any] | None = None
+    reason: Reason
+    expected_version: int = Field(ge=1)
+
+
+class SettingView(Answer):
+    """A system setting: its value, what it means, and its version for a change."""
+
+    key: str
+    value: Any
+    description: str
+    version: int
+    updated_at: Instant
+
+
+class SettingVersionView(Answer):
+    key: str
+    value: Any
+    version: int
+    valid_from: Instant
+    valid_to: Instant | None
+    changed_by: str
+    reason: str
+
+
+class SettingChange(Request):
+    value: Any
+    reason: Reason
+    expected_version: int = Field(ge=1)
+
+
+class GateVerdictView(Answer):
+    gate: str
+    passed: bool
+    value: str
+    threshold: str
+    detail: str
+
+
+class SignalView(Answer):
+    """A strategy's wish to enter and what became of it.
+
+    ``outcome`` is blocked (``blocked_by`` says by which gate), accepted (a position was asked for and has no row yet)
+    or the state of its position.
+    """
+
+    signal_id: str
+    close_at: Instant
+    decided_at: Instant
+    strategy: str
+    category: Category
+    symbol: str
+    side: PositionSide
+    timeframe: Timeframe
+    score: float
+    price: Plain | None
+    outcome: str
+    blocked_by: str | None
+    position_id: str | None
+    evidence: dict[str, Any]
+    inputs: dict[str, Any]
+    verdicts: list[GateVerdictView]
+    config_version: int
+    trace_id: str
+
+
+class BlockedSignalView(Answer):
+    """A gate that stopped a signal. ``place`` 0 is the one that counts as the reason."""
+
+    id: int
+    signal_id: str
+    close_at: Instant
+    at: Instant
+    strategy: str
+    category: Category
+    symbol: str
+    side: PositionSide
+    stage: str
+    place: int
+    gate: str
+    value: str
+    threshold: str
+    detail: str
+
+
+class ScanView(Answer):
+    close_at: Instant
+    timeframes: list[str]
+    state: str
+    decided_at: Instant | None
+    symbols: int
+    incomplete: int
+    candidates: int
+    accepted: int
+    blocked: int
+    exits: int
+    seconds: float | None
+
+
+class WatchlistView(Answer):
+    """A symbol's score with a strategy, 0 to 100, at the last close scanned."""
+
+    strategy: str
+    category: Category
+    symbol: str
+    score: float
+    close_at: Instant
+    evidence: dict[str, Any]
+
+
+class HaltRequest(Request):
+    """Halt: no entries from now on; exits and stops go on. Resume lifts it."""
+
+    reason: Reason
+
+
+class HaltView(Answer):
+    halted: bool
+    changed_by: str
+    reason: str
+    since: Instant
+
+
+class FlattenRequest(Request):
+    """Halt entries and close every open position at market. ``symbol`` limits it to one (and halts nothing)."""
+
+    symbol: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,30}$")
+    reason: Reason
+
+
+class FlattenAccepted(Answer):
+    """``workflow_id`` does the closing, durably; ``positions`` were open when it was asked for."""
+
+    workflow_id: str
+    positions: int
+
+
+class BackfillRequest(Request):
+    """Fetch history. ``symbol`` None: the universe; ``timeframe`` None: all five; ``since`` None: enough to decide."""
+
+    symbol: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,30}$")
+    timeframe: Timeframe | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+
+
+class BackfillView(Answer):
+    symbol: str
+    timeframe: str
+    categories: list[str]
+    start_at: Instant
+    end_at: Instant
+    cursor: Instant | None
+    state: str
+    progress: float
+    pages: int
+    candles: int
+    error: str | None
+    requested_by: str
+    updated_wall: Instant
+
+
+class BackfillsAccepted(Answer):
+    workflow_ids: list[str]
+
+
+class SnapshotView(Answer):
+    """The portfolio at a full hour; see ``portfolio_hourly_snapshots``. USD."""
+
+    hour: Instant
+    equity: Plain
+    unified_balance: Plain
+    funding_balance: Plain | None
+    invested: Plain
+    unrealised_pnl: Plain
+    realised_pnl: Plain
+    fees: Plain
+    funding: Plain
+    transfers: Plain
+    bought: Plain
+    sold: Plain
+    net_pnl_daily: Plain
+    unexplained: Plain
+    open_positions: int
+
+
+class AssetRow(Answer):
+    """One market of the portfolio: owned (a position is open), traded (one was), or watched (it has a score).
+
+    ``balance`` is the exchange's base coin balance (spot); ``qty`` what our positions hold; ``invested`` what the open
+    ones cost; ``invested_today`` what was bought for since 00:00 UTC; ``score`` the best of its watchlist scores.
+    """
+
+    category: Category
+    symbol: str
+    kind: Literal["owned", "traded", "watched"]
+    balance: Plain | None
+    qty: Plain
+    price: Plain | None
+    price_age_seconds: float | None
+    value: Plain | None
+    invested: Plain
+    invested_today: Plain
+    unrealised_pnl: Plain | None
+    realised_pnl: Plain
+    protected: bool | None
+    score: float | None
+    watched_by: list[str]
+
+
+class PortfolioView(Answer):
+    """The portfolio now and its newest snapshot: the only source of equity and P&L on any surface. USD.
+
+    ``pnl`` is net P&L of ``today``, ``7d``, ``30d``, ``180d`` and ``all`` UTC days up to now: realised less fees plus
+    funding. ``unrealised_pnl`` is of what is open now. ``snapshot_hour`` None: none was taken yet.
+    """
+
+    as_of: Instant
+    equity: Plain | None
+    unified_balance: Plain | None
+    funding_balance: Plain | None
+    invested: Plain
+    unrealised_pnl: Plain
+    pnl: dict[str, Plain]
+    open_positions: int
+    snapshot_hour: Instant | None
+    snapshot_equity: Plain | None
+    assets: list[AssetRow]
+
+
+class PnlDay(Answer):
+    """One UTC day: the day's last ``net_pnl_daily`` (the running day: up to now), equity at its end."""
+
+    day: str
+    net_pnl: Plain
+    equity: Plain | None
+    unrealised_pnl: Plain | None
+
+
+class PnlView(Answer):
+    """Daily net P&L, oldest first, and its sum. ``hours`` are the snapshots of the period, oldest first."""
+
+    period: str
+    as_of: Instant
+    net_pnl: Plain
+    days: list[PnlDay]
+    hours: list[SnapshotView]
+    by_strategy: dict[str, Plain]
+    by_symbol: dict[str, Plain]
+
+
+PERIODS: dict[str, int | None] = {"today": 1, "7d": 7, "30d": 30, "180d": 180, "all": None}
+"""Periods of P&L in UTC days, the running one included; None: since the beginning."""

@@ -1,0 +1,111 @@
+"""What a strategy is: parameters, the data it needs, and one vectorised pure function over a panel.
+
+Live takes the last column of what ``evaluate`` returns, a backtest takes all of them: the same function. Appending bars
+never changes earlier columns. Arithmetic is float64 with NaN for "not known"; a comparison with NaN is False.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from domain.candle import Timeframe, from_ms
+from domain.market import Category, PositionSide
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class StrategyParameters(BaseModel):
+    """Base of a strategy's parameters. Unknown names are refused; percentages are percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Closed candles of one timeframe: arrays of shape (symbols, bars), NaN where a symbol has no candle.
+
+    ``open_time`` are the bars' open times in ms, shape (bars,), one timeframe apart. ``taker_buy_share`` (0 to 1, NaN
+    where it is not completely known) and ``open_interest`` (base coin, as stamped for the bar's open time: what was
+    known before the bar closed) are microstructure, None where nobody asked for it.
+    """
+
+    timeframe: Timeframe
+    symbols: tuple[str, ...]
+    open_time: npt.NDArray[np.int64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    taker_buy_share: Floats | None = None
+    open_interest: Floats | None = None
+
+    def close_at(self, bar: int) -> datetime:
+        """The instant at which bar ``bar`` (an index, -1 the last) closes."""
+        return from_ms(int(self.open_time[bar]) + self.timeframe.milliseconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a strategy needs to decide on one bar: closed candles by timeframe, and microstructure of its own."""
+
+    candles: Mapping[Timeframe, int]
+    taker_volume: bool = False
+    open_interest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A microstructure condition on top of the entry signal, judged by a gate and not by the signal itself.
+
+    ``value`` (symbols, bars) is NaN where it is not known (gate ``microstructure_missing``); ``met`` says where it
+    holds (else gate ``microstructure_failed``). ``threshold`` is for people: "over 0.52".
+    """
+
+    name: str
+    value: Floats
+    met: Bools
+    threshold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Per symbol and bar, shape (symbols, bars): entry edge, exit signal, watchlist score 0-100, and the evidence.
+
+    ``entry`` is an edge: the condition holds now and did not one bar before. ``evidence`` are indicator values by name.
+    """
+
+    entry: Bools
+    exit: Bools
+    score: Floats
+    evidence: Mapping[str, Floats]
+    requirements: tuple[Requirement, ...] = field(default=())
+
+
+class Strategy(Protocol):
+    """One file of ``domain/strategies``. ``category``, ``side`` and ``timeframe`` are defaults of its configuration."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    category: ClassVar[Category]
+    side: ClassVar[PositionSide]
+    timeframe: ClassVar[Timeframe]
+    parameters: ClassVar[type[StrategyParameters]]
+
+    def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
+        """Data needed to decide on one bar of ``timeframe``, warm-up included."""
+        ...
+
+    def evaluate(
+        self, panels: Mapping[Timeframe, Panel], timeframe: Timeframe, parameters: StrategyParameters
+    ) -> Evaluation:
+        """Entries, exits, scores and evidence of every symbol and bar of ``panels[timeframe]``."""
+        ...
