@@ -1,0 +1,1 @@
+"""The backtest engine's place: the same strategies, gates and exits as live, over arrays."""

@@ -1,0 +1,1 @@
+"""The knowledge base's place: articles, search, MCP server."""

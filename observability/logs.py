@@ -102,6 +102,9 @@ def _replace_handlers(level: str, handlers: list[logging.Handler], formatter: lo
         root.addHandler(handler)
     for name in _TOO_CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # A span that a cancelled task leaves open is detached in the context of whoever collects it: an error with a
+    # traceback for what is an ordinary end.
+    logging.getLogger("opentelemetry.context").setLevel(logging.CRITICAL)
 
 
 def _trace_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:

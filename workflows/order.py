@@ -18,7 +18,14 @@ from activities.order_placing import OrderIntent, OrderView
 from activities.orders import OrderActivities
 from domain.ids import OrderRole, parse_order_link_id
 from domain.market import Category
-from domain.order import OrderState, UnknownAction, absence_counts_from, decide_unknown, is_final
+from domain.order import (
+    NEGATIVE_ROUNDS_NEEDED,
+    OrderState,
+    UnknownAction,
+    absence_counts_from,
+    decide_unknown,
+    is_final,
+)
 from workflows.inputs import WorkflowInput
 from workflows.options import (
     BOOKS,
@@ -32,8 +39,6 @@ from workflows.options import (
     RETRY_LATER_LAST,
     STOP_POLL,
 )
-
-_NEGATIVE_ROUNDS_NEEDED = 2
 
 
 class OrderInput(WorkflowInput, OrderIntent):
@@ -123,7 +128,7 @@ class OrderWorkflow:
         """One step out of doubt: the same id again, proof of absence, or another look."""
         if before.refused_again:
             # the repeat was refused: sending again proves nothing more, only time and empty rounds do
-            if negative_rounds >= _NEGATIVE_ROUNDS_NEEDED:
+            if negative_rounds >= NEGATIVE_ROUNDS_NEEDED:
                 await self._conclude(order, OrderState.REJECTED, f"absent, and refused: {before.error}")
                 return
             await workflow.sleep(LOOK_AGAIN_PAUSE)
