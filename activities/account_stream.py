@@ -37,6 +37,7 @@ log = get_logger(__name__)
 ACCOUNT = "unified"
 CURSOR = "account"
 _OVERLAP = timedelta(minutes=1)
+_STILL_OVERLAP = timedelta(days=1)  # where the market moves in steps, or has ended, no speed says how far it came
 _FIRST_LOOK_BACK = timedelta(days=7)
 _WALLET_SECONDS = 30.0
 _CATCH_UP_RETRY_SECONDS = 1.0
@@ -161,7 +162,7 @@ class _Reader:
             cursor = await read_cursor(session, CURSOR)
         if cursor is None:
             return clock.now - _FIRST_LOOK_BACK
-        return cursor - _OVERLAP * max(clock.speed, 1.0)
+        return cursor - (_STILL_OVERLAP if clock.speed <= 0 else _OVERLAP * max(clock.speed, 1.0))
 
     async def _ask_about_orders(self) -> None:
         async with self._database.session() as session:
@@ -176,12 +177,7 @@ class _Reader:
             return
         async with self._database.session() as session:
             bookings = await take_in(session, executions)
-        not_ours = any(execution.order_link_id == "" for execution in executions)
-        for booking in bookings:
-            if booking.came_late:
-                await self._tell.revive(booking.position_id)
-            elif not_ours:
-                await self._tell.position(booking.position_id, PositionFact(qty_left=booking.qty_left))
+        await self._tell.booked(executions, bookings)
 
     async def _take_report(self, report: OrderReport, evidence: str) -> None:
         try:

@@ -15,10 +15,10 @@ class AuditActivities:
         self._database = database
 
     @activity.defn
-    async def page_operator(self, kind: str, subject: str, detail: dict[str, Any]) -> None:
+    async def page_operator(self, kind: str, subject: str, detail: dict[str, Any], who: str = "position") -> None:
         """An event somebody must see."""
         async with self._database.session() as session:
-            record_event(session, kind, subject, who="position", severity="page", detail=detail)
+            record_event(session, kind, subject, who=who, severity="page", detail=detail)
 
     @activity.defn
     async def record_refusal(self, workflow_type: str, workflow_id: str, errors: list[dict[str, str]]) -> None:

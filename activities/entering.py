@@ -13,16 +13,19 @@ from temporalio import activity
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
 from activities.intents import exit_intent, stop_intent
 from activities.order_placing import OrderIntent
-from db.models import LotRow, OrderExecution, Position
+from db.models import LotRow, OrderExecution, Position, Signal
 from db.repositories import orders as order_rows
 from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
 from db.repositories.executions import apply_executions
 from db.repositories.market import find_instrument, upsert_instruments
 from db.repositories.settings import current_settings, settings_version
+from db.repositories.signals import block_reservation
+from db.repositories.strategies import find_config
 from db.session import Database
 from domain.entry import plan_entry, resting_stop
 from domain.exits import ExitPolicy
+from domain.gates import GateCode, GateVerdict
 from domain.ids import OrderRole, order_link_id
 from domain.market import Category, FilterViolation, Instrument, PositionSide
 from domain.order import OrderState, is_final
@@ -30,6 +33,14 @@ from domain.position import PositionState
 from exchange.protocol import Exchange, ExchangeError, Refused
 from observability.logs import bind
 from observability.tracing import current_trace_id
+
+_CAPPED_FIELDS = {
+    GateCode.SYMBOL_EXPOSURE_CAP: "usd",
+    GateCode.STRATEGY_POSITION_CAP: "strategy",
+    GateCode.TRADE_RATE_LIMIT: "strategy",
+    GateCode.STRATEGY_GATE_OFF: "strategy",
+}
+"""What of a request a cap refuses; the others refuse it as a whole."""
 
 
 class ReserveRequest(BaseModel):
@@ -46,6 +57,8 @@ class ReserveRequest(BaseModel):
     requested_by: str
     reason: str
     requested_at: AwareDatetime
+    signal_id: str | None = None
+    config_version: int | None = None
 
 
 class Reservation(BaseModel):
@@ -88,7 +101,11 @@ class EntryActivities:
             except FilterViolation as violation:
                 return await self._deny(request, _code_of(violation), violation.field, violation.rule)
             except position_rows.PositionExists as held:
-                return await self._deny(request, "position_exists", "symbol", str(held))
+                gate = GateVerdict(gate=GateCode.POSITION_EXISTS, passed=False, value=held.holder or "")
+                return await self._deny(request, gate.gate, "symbol", str(held), gate)
+            except position_rows.Capped as capped:
+                field = _CAPPED_FIELDS.get(capped.verdict.gate, "symbol")
+                return await self._deny(request, capped.verdict.gate, field, str(capped), capped.verdict)
             except ExchangeError as error:
                 if isinstance(error, Refused):
                     return await self._deny(request, "exchange_refused", "symbol", str(error))
@@ -101,6 +118,7 @@ class EntryActivities:
         async with self._database.session() as session:
             settings = await current_settings(session)
             version = await settings_version(session)
+            await _still_wanted(session, request, clock.now)
         policy = request.policy or ExitPolicy.model_validate(settings["manual_exit_policy"])
         buffer = Decimal(settings["disaster_buffer_pct"])
         plan = plan_entry(instrument, request.side, ticker.last_price, policy, buffer, usd=request.usd, qty=request.qty)
@@ -111,6 +129,7 @@ class EntryActivities:
             await position_rows.reserve(
                 session,
                 policy.model_dump(mode="json"),
+                request.usd if request.usd is not None else plan.qty * ticker.last_price,
                 position_id=request.position_id,
                 market_epoch=clock.epoch,
                 strategy=request.strategy,
@@ -123,6 +142,8 @@ class EntryActivities:
                 reference_price=ticker.last_price,
                 requested_by=request.requested_by,
                 reason=request.reason,
+                signal_id=request.signal_id,
+                config_version=request.config_version,
                 trace_id=current_trace_id(),
                 reserved_at=clock.now,
             )
@@ -176,14 +197,21 @@ class EntryActivities:
             await upsert_instruments(session, listed)
         return listed[0]
 
-    async def _deny(self, request: ReserveRequest, code: str, field: str, rule: str) -> Reservation:
+    async def _deny(
+        self, request: ReserveRequest, code: str, field: str, rule: str, verdict: GateVerdict | None = None
+    ) -> Reservation:
+        """The audit event of a refusal; of an accepted signal also which gate it came to after all."""
+        now = (await self._exchange.market_clock()).now if request.signal_id is not None else None
         async with self._database.session() as session:
+            if request.signal_id is not None and now is not None and (blocked := verdict or _verdict_of(code, rule)):
+                await block_reservation(session, request.signal_id, blocked, now)
             record_event(
                 session,
                 "position_denied",
                 request.position_id,
                 who=request.requested_by,
                 severity="warning",
+                market_at=now,
                 detail={"code": code, "field": field, "rule": rule, "symbol": request.symbol},
             )
         return Reservation(accepted=False, code=code, field=field, rule=rule)
@@ -242,6 +270,31 @@ class EntryActivities:
         stop = stop_intent(position, instrument) if instrument.category is Category.SPOT else None
         state = PositionState(position.state)
         return EntryBooked(qty=position.qty, state=state, entry_price=position.entry_price, stop=stop)
+
+
+async def _still_wanted(session: AsyncSession, request: ReserveRequest, now: datetime) -> None:
+    """Raise Capped for a signal that came to its reservation too late, or whose strategy may not open any more."""
+    signal = None if request.signal_id is None else await session.get(Signal, request.signal_id)
+    config = await find_config(session, request.strategy)
+    if signal is None or config is None:
+        return
+    age, allowed = (now - signal.close_at).total_seconds(), config.signal_ttl_seconds
+    if not config.buy_gate:
+        raise position_rows.Capped(
+            GateVerdict(gate=GateCode.STRATEGY_GATE_OFF, passed=False, value="off", threshold="on")
+        )
+    if age > allowed:
+        raise position_rows.Capped(
+            GateVerdict(gate=GateCode.SIGNAL_STALE, passed=False, value=f"{age:.0f} s", threshold=f"{allowed} s")
+        )
+
+
+def _verdict_of(code: str, rule: str) -> GateVerdict | None:
+    """A refusal as the gate it belongs to, if it is one."""
+    try:
+        return GateVerdict(gate=GateCode(code), passed=False, detail=rule)
+    except ValueError:
+        return None
 
 
 def _code_of(violation: FilterViolation) -> str:

@@ -12,8 +12,10 @@ NOT_FOUND = "not_found"
 TARGETS_MOVED = "targets_moved"
 EXCHANGE_REFUSED = "exchange_refused"
 EXCHANGE_UNAVAILABLE = "exchange_unavailable"
+NOT_YET = "not_yet"
+OTHER_MARKET = "other_market"
 
-_RETRYABLE = {EXCHANGE_UNAVAILABLE}
+_RETRYABLE = {EXCHANGE_UNAVAILABLE, NOT_YET}
 
 
 def failure(kind: str, message: str, **details: Any) -> ApplicationError:

@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Coroutine, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ from db.repositories.positions import find_position, targets_of
 from db.session import Database
 from domain.exits import ExitPolicy, ExitReason, retarget
 from domain.market import Category
-from exchange.protocol import Exchange, ExchangeError, StreamGap
+from exchange.protocol import Exchange, ExchangeError, StreamGap, Trade
 from observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -78,6 +79,22 @@ class GuardBook:
     def watches(self) -> Mapping[str, Watch]:
         """The guards in the book, by the id of their position."""
         return self._watches
+
+    def has_judged(self, position_id: str, newest: Trade | None, now: datetime) -> bool:
+        """Whether a guard of this process watches the position and has nothing left to do about the market at ``now``.
+
+        It has judged everything up to ``newest`` (the newest trade there is), and no maximum hold is over.
+        """
+        watch = self._watches.get(position_id)
+        if watch is None or watch.index is None or watch.firing or watch.walked_until is None:
+            return False
+        hold = watch.targets.policy.max_hold_seconds
+        if hold is not None and now - watch.state.opened_at >= timedelta(seconds=hold):
+            return False
+        if newest is None or newest.at <= watch.walked_until:
+            return True
+        last = self._symbol_of(watch).last_trade
+        return last is not None and (last.trade_id == newest.trade_id or last.at > newest.at)
 
     def refresh(self, watch: Watch) -> None:
         """Bring the watch's ``state`` and ``seen`` up to the last trade it judged."""
@@ -165,7 +182,7 @@ class GuardBook:
             try:
                 assert symbol.subscription is not None
                 if await symbol.subscription.wait_live(_LIVE_WITHIN_SECONDS):
-                    now = (await self._exchange.market_clock()).now
+                    now = watch.walked_until = (await self._exchange.market_clock()).now
                     return await walk_gap(
                         self._exchange,
                         watch.category,

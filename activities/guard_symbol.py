@@ -23,6 +23,7 @@ class SymbolGuards:
         self.catching_up: set[Watch] = set()
         self.subscription: Subscription | None = None
         self.last_price: Decimal | None = None
+        self.last_trade: Trade | None = None
         self._rows = GuardRows()
         self._by_index: dict[int, Watch] = {}
         self._seen: Seen | None = None
@@ -68,4 +69,4 @@ class SymbolGuards:
             for watch, reason in [(self._by_index[index], reason) for index, reason in stepped.fired]:
                 self._on_exit(watch, reason, trade.price)
         if trades:
-            self.last_price = trades[-1].price
+            self.last_price, self.last_trade = trades[-1].price, trades[-1]

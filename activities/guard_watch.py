@@ -67,7 +67,8 @@ class Watch:
 
     ``targets`` are those that ``state`` was made under; ``newest`` are the newest known, in force once the guard is in
     the rows. ``state`` and ``seen`` stand still while ``index`` gives the guard's row. ``joined`` is when it began to
-    watch (monotonic seconds; None: it doesn't). ``queued`` holds the trades that came while it catches up.
+    watch (monotonic seconds; None: it doesn't), ``walked_until`` up to when (market) it then knew everything.
+    ``queued`` holds the trades that came while it catches up.
     """
 
     position_id: str
@@ -82,6 +83,7 @@ class Watch:
     outcome: asyncio.Future[Firing]
     index: int | None = None
     joined: float | None = None
+    walked_until: datetime | None = None
     queued: list[Trade] = field(default_factory=list)
     firing: bool = False
     reason: ExitReason | None = None

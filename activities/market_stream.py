@@ -1,35 +1,41 @@
-"""The market stream: live prices once a second, closed candles as they come, instruments on start and hourly."""
+"""The market stream: live prices, closed candles, taker volume and instruments of the universe.
+
+Prices and taker volume are written once a second, closed candles (and everything with them) at once: a scan waits for
+them, and in a market that is stepped nothing else happens until they are there.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 
+from activities.candle_catch_up import CandleCatchUp
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
+from activities.history import PacedHistory
 from activities.stream_report import report_streams
-from db.models import CandleRow
-from db.repositories.market import upsert_candles, upsert_instruments, upsert_live_prices
-from db.repositories.settings import current_settings
+from activities.taker_flow import QUARTER, TakerFlow
+from activities.universe import listed_universe
+from db.repositories.market import upsert_candles, upsert_live_prices
+from db.repositories.microstructure import taker_volume_since, upsert_taker_volume
 from db.session import Database
+from domain.candle import Timeframe
+from domain.history import STORED_TIMEFRAMES
 from domain.market import Category, Instrument
-from exchange.protocol import Candle, Exchange, ExchangeError, StreamGap, Subscription, Ticker
+from exchange.protocol import Candle, Exchange, ExchangeError, StreamGap, Subscription, Ticker, Trade
 from observability.logs import get_logger
 
 log = get_logger(__name__)
 
-TIMEFRAMES = {
-    "15m": timedelta(minutes=15),
-    "1h": timedelta(hours=1),
-    "4h": timedelta(hours=4),
-    "1d": timedelta(days=1),
-    "1w": timedelta(weeks=1),
-}
 _FLUSH_SECONDS = 1.0
+_GATHER_SECONDS = 0.01
+"""Candles of one close come in a row: so long the first of them waits for the others."""
 _INSTRUMENTS_SECONDS = 3600.0
+_LIVE_WITHIN_SECONDS = 5.0
 
 
 class MarketStreamRequest(BaseModel):
@@ -39,14 +45,15 @@ class MarketStreamRequest(BaseModel):
 
 
 class MarketStreamActivities:
-    def __init__(self, database: Database, exchange: Exchange) -> None:
+    def __init__(self, database: Database, exchange: Exchange, history: PacedHistory) -> None:
         self._database = database
         self._exchange = exchange
+        self._history = history
 
     @activity.defn
     async def stream_market(self, request: MarketStreamRequest) -> None:
-        """Keep ``live_prices`` and ``candles`` current for the universe until ``run_seconds`` are over."""
-        reader = _Reader(self._database, self._exchange)
+        """Keep prices, candles and taker volume current for the universe until ``run_seconds`` are over."""
+        reader = _Reader(self._database, self._exchange, self._history)
         try:
             await reader.run(request.run_seconds)
         except ExchangeError as error:
@@ -54,108 +61,131 @@ class MarketStreamActivities:
 
 
 class _Reader:
-    def __init__(self, database: Database, exchange: Exchange) -> None:
+    def __init__(self, database: Database, exchange: Exchange, history: PacedHistory) -> None:
         self._database = database
         self._exchange = exchange
         self._tickers: dict[tuple[Category, str], tuple[Ticker, datetime]] = {}
         self._candles: list[Candle] = []
-        self._gaps: asyncio.Queue[tuple[Category, str, StreamGap]] = asyncio.Queue()
+        self._flow = TakerFlow()
+        self._urgent = asyncio.Event()
+        self._catch_up = CandleCatchUp(database, exchange, history, self._take_candles)
         self._subscriptions: list[Subscription] = []
 
     async def run(self, seconds: int) -> None:
-        background = [asyncio.create_task(self._refill_forever()), asyncio.create_task(self._beat_forever())]
+        background = [asyncio.create_task(self._beat_forever()), asyncio.create_task(self._report_forever())]
         loop = asyncio.get_running_loop()
-        end, instruments_due = loop.time() + seconds, loop.time() + _INSTRUMENTS_SECONDS
+        end = loop.time() + seconds
         try:
-            for instrument in await self._universe():
+            universe = await listed_universe(self._database, self._exchange)
+            await self._resume_flow()  # before the first trade: what is counted later is not in the base
+            for instrument in universe:
                 self._subscribe(instrument)
+            background.append(asyncio.create_task(self._catch_up_forever(universe)))
+            background.append(asyncio.create_task(self._refresh_instruments()))
             while loop.time() < end:
                 await self._flush()
-                if loop.time() >= instruments_due:
-                    instruments_due = loop.time() + _INSTRUMENTS_SECONDS
-                    await self._universe()
-                await asyncio.sleep(_FLUSH_SECONDS)
+                await self._until_due()
         finally:
             for task in background:
                 task.cancel()
             for subscription in self._subscriptions:
                 subscription.close()
 
+    async def _until_due(self) -> None:
+        """A second, or until something that must not wait has come."""
+        try:
+            await asyncio.wait_for(self._urgent.wait(), _FLUSH_SECONDS)
+        except TimeoutError:
+            return
+        await asyncio.sleep(_GATHER_SECONDS)
+
     async def _beat_forever(self) -> None:
         while True:
             activity.heartbeat()
             await asyncio.sleep(1)
 
-    async def _universe(self) -> list[Instrument]:
-        """Instruments of the setting ``universe`` that the exchange lists; an empty setting means all it lists."""
-        listed = [one for category in Category for one in await self._exchange.instruments(category)]
+    async def _report_forever(self) -> None:
+        while True:
+            try:
+                await report_streams(self._database, self._exchange)
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("streams not reported", error=str(error))
+            await asyncio.sleep(1)
+
+    async def _refresh_instruments(self) -> None:
+        while True:
+            await asyncio.sleep(_INSTRUMENTS_SECONDS)
+            try:
+                await listed_universe(self._database, self._exchange)
+            except (ExchangeError, SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("instruments not refreshed", error=str(error))
+
+    async def _catch_up_forever(self, universe: Sequence[Instrument]) -> None:
+        """Once the exchange serves the streams, so that no candle closes between the query and them."""
+        live = await asyncio.gather(*(each.wait_live(_LIVE_WITHIN_SECONDS) for each in self._subscriptions))
+        if not all(live):
+            log.warning("market stream not live yet; catching up by query", streams=live.count(False))
+        while True:
+            try:
+                await self._catch_up.fill(universe)
+            except* (SQLAlchemyError, OSError, TimeoutError) as errors:
+                log.warning("missed candles not fetched yet", error=str(errors.exceptions[0]))
+            await asyncio.sleep(1)
+
+    async def _resume_flow(self) -> None:
+        now = (await self._exchange.market_clock()).now
         async with self._database.session() as session:
-            wanted = set((await current_settings(session))["universe"])
-            chosen = [one for one in listed if not wanted or one.symbol in wanted]
-            await upsert_instruments(session, chosen)
-        if not chosen:
-            log.error("no symbol of the setting universe is listed", universe=sorted(wanted))
-        return [one for one in chosen if one.tradable]
+            self._flow.resume(await taker_volume_since(session, QUARTER.floor(now)))
 
     def _subscribe(self, instrument: Instrument) -> None:
         category, symbol = instrument.category, instrument.symbol
+        flow = self._flow.market(category, symbol)
 
         def on_gap(gap: StreamGap) -> None:
-            self._gaps.put_nowait((category, symbol, gap))
+            self._catch_up.broke(category, symbol, gap)
 
-        self._subscriptions.append(self._exchange.subscribe_tickers(category, symbol, self._on_ticker, lambda _: None))
-        for timeframe in TIMEFRAMES:
-            notify = on_gap if timeframe == "15m" else lambda _: None
-            self._subscriptions.append(
-                self._exchange.subscribe_candles(category, symbol, timeframe, self._on_candle, notify)
-            )
+        def on_trades(trades: Sequence[Trade]) -> None:
+            if flow.take(trades):
+                self._urgent.set()
+
+        # Trades first: what made a candle is counted when it is confirmed.
+        add = self._subscriptions.append
+        add(self._exchange.subscribe_trades(category, symbol, on_trades, _ignore))
+        add(self._exchange.subscribe_tickers(category, symbol, self._on_ticker, _ignore))
+        for timeframe in STORED_TIMEFRAMES:
+            notify = on_gap if timeframe is Timeframe.M15 else _ignore
+            add(self._exchange.subscribe_candles(category, symbol, timeframe.value, self._on_candle, notify))
 
     def _on_ticker(self, ticker: Ticker) -> None:
         self._tickers[(ticker.category, ticker.symbol)] = (ticker, datetime.now(UTC))
 
     def _on_candle(self, candle: Candle) -> None:
         if candle.confirmed:
-            self._candles.append(candle)
+            self._take_candles((candle,))
+
+    def _take_candles(self, candles: Sequence[Candle]) -> None:
+        self._candles.extend(candle for candle in candles if candle.confirmed)
+        self._urgent.set()
 
     async def _flush(self) -> None:
+        self._urgent.clear()
         tickers, self._tickers = self._tickers, {}
         candles, self._candles = self._candles, []
+        flow = self._flow.changes()
+        prices = [
+            (t.category, t.symbol, t.last_price, t.bid, t.ask, t.at, received) for t, received in tickers.values()
+        ]
         try:
             async with self._database.session() as session:
-                await upsert_live_prices(
-                    session,
-                    [
-                        (t.category, t.symbol, t.last_price, t.bid, t.ask, t.at, received)
-                        for t, received in tickers.values()
-                    ],
-                )
-                await upsert_candles(session, [_row(candle) for candle in _newest(candles)])
-            await report_streams(self._database, self._exchange)
+                await upsert_live_prices(session, prices)
+                await upsert_taker_volume(session, flow)
+                await upsert_candles(session, candles)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.error("market data not written yet", error=str(error), candles=len(candles))
             self._candles = [*candles, *self._candles]
-
-    async def _refill_forever(self) -> None:
-        """Candles that closed while the stream was broken, by REST."""
-        while True:
-            category, symbol, gap = await self._gaps.get()
-            try:
-                clock = await self._exchange.market_clock()
-                missed = (gap.back_at - gap.lost_at) * max(clock.speed, 1.0)
-                for timeframe, length in TIMEFRAMES.items():
-                    start = clock.now - missed - 2 * length
-                    candles = await self._exchange.candles(category, symbol, timeframe, start, clock.now)
-                    self._candles.extend(candle for candle in candles if candle.confirmed)
-            except ExchangeError as error:
-                log.warning("missed candles not fetched yet", symbol=symbol, error=str(error))
-                await asyncio.sleep(1)
-                self._gaps.put_nowait((category, symbol, gap))
+        else:
+            self._flow.written(flow)
 
 
-def _newest(candles: list[Candle]) -> list[Candle]:
-    """One of each candle, the last told: PostgreSQL refuses to upsert a row twice in one statement."""
-    return list({(c.category, c.symbol, c.timeframe, c.open_time): c for c in candles}.values())
-
-
-def _row(candle: Candle) -> CandleRow:
-    return CandleRow(**candle.model_dump(exclude={"confirmed"}))
+def _ignore(gap: StreamGap) -> None:
+    """A gap whose consequences another subscription of the same socket takes care of, or that shows by itself."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
 from decimal import Decimal
 
 from pydantic import BaseModel
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.execution_intake import Booking
 from activities.order_placing import OrderView
+from activities.workflow_names import (
+    POSITION,
+    order_workflow_id,
+    position_input,
+    position_workflow_id,
+    start_unless_running,
+)
 from db.repositories.positions import find_position
 from db.session import Database
+from exchange.protocol import Execution
 from observability.logs import get_logger
 
 log = get_logger(__name__)
-
-_QUEUE = "trading"
-_TASK_TIMEOUT = timedelta(seconds=5)
 
 
 class PositionFact(BaseModel):
@@ -33,10 +38,19 @@ class WorkflowNews:
         self._client = client
 
     async def order(self, view: OrderView) -> None:
-        await self._signal(f"order/{view.order_link_id}", "order_fact", view)
+        await self._signal(order_workflow_id(view.order_link_id), "order_fact", view)
 
     async def position(self, position_id: str, fact: PositionFact) -> None:
-        await self._signal(f"position/{position_id}", "executions_booked", fact)
+        await self._signal(position_workflow_id(position_id), "executions_booked", fact)
+
+    async def booked(self, executions: Sequence[Execution], bookings: Sequence[Booking]) -> None:
+        """What taking in ``executions`` led to, told to the positions that can't know it from an order of theirs."""
+        not_ours = any(execution.order_link_id == "" for execution in executions)
+        for booking in bookings:
+            if booking.came_late:
+                await self.revive(booking.position_id)
+            elif not_ours:
+                await self.position(booking.position_id, PositionFact(qty_left=booking.qty_left))
 
     async def revive(self, position_id: str) -> None:
         """Start a position's workflow again: an entry it had given up was filled after all.
@@ -47,27 +61,8 @@ class WorkflowNews:
             row = await find_position(session, position_id)
         if row is None:
             return
-        wanted = {
-            "position_id": position_id,
-            "strategy": row.strategy,
-            "category": row.category,
-            "symbol": row.symbol,
-            "side": row.side,
-            "qty": str(row.planned_qty),
-            "policy": row.policy,
-            "requested_by": row.requested_by,
-            "reason": row.reason,
-        }
         log.error("late fill: the position's workflow is started again", position_id=position_id)
-        await self._client.start_workflow(
-            "PositionWorkflow",
-            wanted,
-            id=f"position/{position_id}",
-            task_queue=_QUEUE,
-            task_timeout=_TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        )
+        await start_unless_running(self._client, POSITION, position_input(row), position_workflow_id(position_id))
 
     async def _signal(self, workflow_id: str, name: str, fact: BaseModel) -> None:
         try:

@@ -12,7 +12,21 @@ from fastapi import FastAPI
 from api import problems
 from api.keys import key_id_of
 from api.problems import database_is_down
-from api.routes import account, events, orders, positions, system, trades
+from api.routes import (
+    account,
+    analytics,
+    backfills,
+    control,
+    events,
+    flattening,
+    orders,
+    positions,
+    signals,
+    strategies,
+    system,
+    trades,
+)
+from api.routes import settings as setting_routes
 from api.services import Services
 from api.tracing import TraceRequests
 from config.credentials import api_key, postgres_dsn
@@ -21,6 +35,21 @@ from db.session import Database
 
 _log = structlog.get_logger(__name__)
 _DATABASE_RETRY_SECONDS = 1.0
+_ROUTES = (
+    system,
+    control,
+    flattening,
+    account,
+    analytics,
+    backfills,
+    positions,
+    trades,
+    orders,
+    strategies,
+    setting_routes,
+    signals,
+    events,
+)
 
 
 def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
@@ -56,7 +85,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(TraceRequests)
-    for module in (system, account, positions, trades, orders, events):
+    for module in _ROUTES:
         app.include_router(module.router, prefix="/v1")
     return app
 

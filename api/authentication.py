@@ -66,6 +66,7 @@ def _allowed(role: Role) -> Callable[..., Awaitable[Caller]]:
 
 Viewer = Annotated[Caller, Depends(_allowed(Role.VIEWER))]
 Operator = Annotated[Caller, Depends(_allowed(Role.OPERATOR))]
+Admin = Annotated[Caller, Depends(_allowed(Role.ADMIN))]
 
 
 def _too_often(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Commands to position workflows: started and updated, their refusals told as problems."""
+"""Commands to workflows: started and updated, their refusals told as problems."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.problems import ApiError, unavailable
 from api.services import Services, temporal_unreachable
 from domain.views import FieldFault
+from workflows.inputs import WorkflowInput
 from workflows.options import TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
 from workflows.position import CloseRequest, CloseResult, PositionInput, PositionWorkflow, SetTargets, TargetsWritten
 
@@ -67,7 +68,7 @@ async def open_position(services: Services, wanted: PositionInput) -> str | None
     Temporal can't be reached, and Finished when a workflow of this id is over already.
     """
     client = await services.temporal.client()
-    await _reached(services, _start(client, wanted))
+    await start_once(services, PositionWorkflow.run, wanted, workflow_id(wanted.position_id))
     handle = client.get_workflow_handle_for(PositionWorkflow.run, workflow_id(wanted.position_id))
     try:
         waiting = handle.execute_update(PositionWorkflow.reserved)
@@ -85,12 +86,21 @@ async def open_position(services: Services, wanted: PositionInput) -> str | None
     return verdict.state
 
 
-async def _start(client: Client, wanted: PositionInput) -> None:
+async def start_once(services: Services, workflow: Any, wanted: WorkflowInput, identity: str) -> None:
+    """Start ``workflow`` under an id that is its own for ever; one that runs already is left to run.
+
+    Raises Finished for one that is over, ApiError 503 when Temporal can't be reached.
+    """
+    client = await services.temporal.client()
+    await _reached(services, _start(client, workflow, wanted, identity))
+
+
+async def _start(client: Client, workflow: Any, wanted: WorkflowInput, identity: str) -> None:
     try:
         await client.start_workflow(
-            PositionWorkflow.run,
+            workflow,
             wanted,
-            id=workflow_id(wanted.position_id),
+            id=identity,
             task_queue=TRADING_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,

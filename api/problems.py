@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -92,7 +92,7 @@ async def _on_api_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [FieldFault(field=_field_name(fault["loc"]), rule=_rule(fault)) for fault in error.errors()]
+    faults = [FieldFault(field=_field_name(fault), rule=_rule(fault)) for fault in error.errors()]
     named = "; ".join(f"{fault.field}: {fault.rule}" for fault in faults)
     await _audit(request, faults)
     return respond(ApiError(422, "invalid-request", "Invalid request", named, faults), request.url.path)
@@ -142,9 +142,12 @@ def internal_error(path: str) -> Response:
     return respond(ApiError(500, "internal-error", "Internal error", detail), path)
 
 
-def _field_name(location: Sequence[int | str]) -> str:
-    inner = [str(part) for part in location if part not in ("body", "query", "path", "header")]
-    return ".".join(inner) or str(location[0] if location else "body")
+def _field_name(fault: Mapping[str, Any]) -> str:
+    """The field at fault; ``(body)`` for a rule about the whole of it, or for a body that is no JSON."""
+    place, *inner = [str(part) for part in fault["loc"]] or ["body"]
+    if not inner or fault["type"] == "json_invalid":  # whose location is a character's place
+        return f"({place})"
+    return ".".join(inner)
 
 
 def _rule(fault: Mapping[str, object]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import doctor, exchange, stack, trading
+from cli import control, data, decisions, doctor, exchange, settings, stack, strategies, trading, verify
 from cli.demo.command import demo
 
 app = typer.Typer(
@@ -17,9 +17,15 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.command()(doctor.doctor)
+app.command()(verify.verify)
 app.command()(demo)
 app.add_typer(exchange.app, name="exchange")
+app.add_typer(strategies.app, name="strategy")
+app.add_typer(settings.app, name="setting")
+app.add_typer(data.app, name="data")
 trading.register(app)
+control.register(trading.trade_app)
+decisions.register(app)
 
 if __name__ == "__main__":
     app()

@@ -5,24 +5,19 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
-from rich.markup import escape
 
-from cli.context import Json, console, fail, load_settings, print_json
+from cli.asking import Limit, Symbol, ask, checked, upper
+from cli.context import Json, console, print_json
 from cli.trading_tables import execution_table, order_table, position_story, position_table
-from client import ApiError, ApiProblem, AtsClient, Connection, find_connection, new_key
+from client import AtsClient, new_key
 from client.models import Category, CloseRequest, ExitPolicy, TradeRequest
 
-trade_app = typer.Typer(no_args_is_help=True, help="Open a position by hand.")
+trade_app = typer.Typer(no_args_is_help=True, help="Open a position by hand; halt, resume or leave everything.")
 
-Answer = TypeVar("Answer")
-Limit = Annotated[int, typer.Option("--limit", min=1, max=200, help="rows to show")]
-Symbol = Annotated[str | None, typer.Option("--symbol", help="only this symbol, such as BTCUSDT")]
 Percent = Decimal | None
 
 
@@ -70,54 +65,35 @@ MaxHold = Annotated[
 ]
 
 
-@trade_app.command("buy")
-def buy(
-    symbol: str,
-    usd: Usd = None,
-    qty: Qty = None,
-    category: Market = None,
-    stop_loss: StopLoss = None,
-    take_profit: TakeProfit = None,
-    trailing_activation: TrailActivation = None,
-    trailing_distance: TrailDistance = None,
-    trailing_stop: TrailingStop = None,
-    break_even: BreakEven = None,
-    max_hold: MaxHold = None,
-    strategy: Strategy = "manual",
-    reason: Why = "by hand, from the command line",
-    key: Key = None,
-    json: Json = False,
-) -> None:
-    """Open a long position at market (spot unless --category says otherwise)."""
-    targets = _targets(
-        stop_loss, take_profit, trailing_activation, trailing_distance, trailing_stop, break_even, max_hold
-    )
-    _trade("buy", symbol, usd, qty, category, targets, strategy, reason, key, json)
+def _add_trade(side: Literal["buy", "sell"], explained: str) -> None:
+    """``trade buy`` and ``trade sell`` take the same options."""
+
+    @trade_app.command(side, help=explained)
+    def trade(
+        symbol: str,
+        usd: Usd = None,
+        qty: Qty = None,
+        category: Market = None,
+        stop_loss: StopLoss = None,
+        take_profit: TakeProfit = None,
+        trailing_activation: TrailActivation = None,
+        trailing_distance: TrailDistance = None,
+        trailing_stop: TrailingStop = None,
+        break_even: BreakEven = None,
+        max_hold: MaxHold = None,
+        strategy: Strategy = "manual",
+        reason: Why = "by hand, from the command line",
+        key: Key = None,
+        json: Json = False,
+    ) -> None:
+        targets = _targets(
+            stop_loss, take_profit, trailing_activation, trailing_distance, trailing_stop, break_even, max_hold
+        )
+        _trade(side, symbol, usd, qty, category, targets, strategy, reason, key, json)
 
 
-@trade_app.command("sell")
-def sell(
-    symbol: str,
-    usd: Usd = None,
-    qty: Qty = None,
-    category: Market = None,
-    stop_loss: StopLoss = None,
-    take_profit: TakeProfit = None,
-    trailing_activation: TrailActivation = None,
-    trailing_distance: TrailDistance = None,
-    trailing_stop: TrailingStop = None,
-    break_even: BreakEven = None,
-    max_hold: MaxHold = None,
-    strategy: Strategy = "manual",
-    reason: Why = "by hand, from the command line",
-    key: Key = None,
-    json: Json = False,
-) -> None:
-    """Open a short position at market, on linear."""
-    targets = _targets(
-        stop_loss, take_profit, trailing_activation, trailing_distance, trailing_stop, break_even, max_hold
-    )
-    _trade("sell", symbol, usd, qty, category, targets, strategy, reason, key, json)
+_add_trade("buy", "Open a long position at market (spot unless --category says otherwise).")
+_add_trade("sell", "Open a short position at market, on linear.")
 
 
 def _targets(
@@ -158,7 +134,7 @@ def _trade(
 
     def send(api: AtsClient) -> Any:
         policy = _policy(api, targets)
-        request = _checked(
+        request = checked(
             lambda: TradeRequest(
                 side=side,
                 category=category,
@@ -172,7 +148,7 @@ def _trade(
         )
         return api.trade(request, key=used)
 
-    accepted = _ask(send, as_json)
+    accepted = ask(send, as_json)
     if as_json:
         print_json(accepted.model_dump(mode="json"))
         return
@@ -185,7 +161,7 @@ def _policy(api: AtsClient, targets: dict[str, Decimal | int]) -> ExitPolicy | N
         return None
     if "stop_loss_pct" not in targets:
         targets = {**targets, "stop_loss_pct": api.trade_defaults().exit_policy.stop_loss_pct}
-    return _checked(lambda: ExitPolicy.model_validate(targets))
+    return checked(lambda: ExitPolicy.model_validate(targets))
 
 
 def close(
@@ -194,8 +170,8 @@ def close(
     json: Json = False,
 ) -> None:
     """Close a position at market."""
-    request = _checked(lambda: CloseRequest(reason=reason))
-    accepted = _ask(lambda api: api.close_position(position_id, request), json)
+    request = checked(lambda: CloseRequest(reason=reason))
+    accepted = ask(lambda api: api.close_position(position_id, request), json)
     if json:
         print_json(accepted.model_dump(mode="json"))
         return
@@ -210,7 +186,7 @@ def positions(
     json: Json = False,
 ) -> None:
     """Positions, newest first."""
-    page = _ask(lambda api: api.positions(symbol=_upper(symbol), state=state, limit=limit), json)
+    page = ask(lambda api: api.positions(symbol=upper(symbol), state=state, limit=limit), json)
     if json:
         print_json(page.model_dump(mode="json"))
         return
@@ -222,7 +198,7 @@ def positions(
 
 def position(position_id: Annotated[str, typer.Argument(metavar="POSITION")], json: Json = False) -> None:
     """One position with its targets, orders, fills and what it brought."""
-    detail = _ask(lambda api: api.position(position_id), json)
+    detail = ask(lambda api: api.position(position_id), json)
     if json:
         print_json(detail.model_dump(mode="json"))
         return
@@ -237,7 +213,7 @@ def orders(
     json: Json = False,
 ) -> None:
     """Orders, newest first."""
-    page = _ask(lambda api: api.orders(symbol=_upper(symbol), state=state, position=position_id, limit=limit), json)
+    page = ask(lambda api: api.orders(symbol=upper(symbol), state=state, position=position_id, limit=limit), json)
     if json:
         print_json(page.model_dump(mode="json"))
         return
@@ -251,45 +227,8 @@ def executions(
     json: Json = False,
 ) -> None:
     """Fills, newest first."""
-    page = _ask(lambda api: api.executions(symbol=_upper(symbol), position=position_id, limit=limit), json)
+    page = ask(lambda api: api.executions(symbol=upper(symbol), position=position_id, limit=limit), json)
     if json:
         print_json(page.model_dump(mode="json"))
         return
     console.print(execution_table(page.items) if page.items else "no such execution")
-
-
-def _upper(symbol: str | None) -> str | None:
-    return symbol.upper() if symbol else None
-
-
-def _ask(question: Callable[[AtsClient], Answer], as_json: bool) -> Answer:
-    """The answer, or the refusal in words (or as JSON) and exit code 1."""
-    try:
-        with AtsClient(_connection()) as api:
-            return question(api)
-    except ApiError as error:
-        if as_json:
-            problem = error.problem.model_dump(mode="json") if isinstance(error, ApiProblem) else None
-            print_json(problem or {"title": "Failed", "detail": str(error)})
-            raise typer.Exit(1) from None
-        fail(escape(f"{error.title}: {error}" if isinstance(error, ApiProblem) else str(error)))
-
-
-def _connection() -> Connection:
-    """The API and key the settings name (environment, ``.env``, the installation's credentials)."""
-    settings = load_settings()
-    key = settings.api.key.get_secret_value() if settings.api.key else ""
-    named = {"ATS_API__URL": settings.api_url, "ATS_API__KEY": key, "ATS_DATA_DIR": str(settings.data_dir)}
-    return find_connection(named)
-
-
-def _checked(make: Callable[[], Answer]) -> Answer:
-    """What ``make`` makes, or wrong usage (exit code 2) naming each field and rule."""
-    try:
-        return make()
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'request'}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        ]
-        raise typer.BadParameter("; ".join(faults)) from None

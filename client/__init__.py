@@ -1,8 +1,9 @@
 """The typed HTTP client of the API."""
 
-from client.api import AtsClient, new_key
+from client.api import AtsClient
 from client.connection import Connection, find_connection
 from client.problems import ApiError, ApiProblem, ApiUnreachable, CredentialsMissing
+from client.transport import new_key
 
 __all__ = [
     "ApiError",

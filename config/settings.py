@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,10 +38,13 @@ class PaperSettings(BaseModel):
     """The paper exchange the local stack starts when ``exchange.mode`` is ``paper``.
 
     ``manual``: a market without trades of its own; they come by ``POST /paper/ticks``, for tests and measurements.
+    ``speed`` is market seconds per wall second, or ``step``: the market stands still until it is told to advance.
+    ``ticks_per_minute`` is how dense trades are: fewer keep a market at thousands of times the wall's speed light.
     """
 
     port: int = 8100
-    speed: float = Field(default=1.0, gt=0, le=100_000)
+    speed: Annotated[float, Field(gt=0, le=100_000)] | Literal["step"] = 1.0
+    ticks_per_minute: float = Field(default=4.0, gt=0, le=1_000)
     seed: int = 1
     manual: bool = False
     replay: list[Path] = []

@@ -271,8 +271,10 @@ async def wallet(session: AsyncSession, account: str) -> tuple[WalletAccount | N
     return await session.get(WalletAccount, account), (await session.scalars(query)).all()
 
 
-async def count_open_positions(session: AsyncSession) -> int:
+async def count_open_positions(session: AsyncSession, symbol: str | None = None) -> int:
     query = select(func.count()).select_from(Position).where(Position.state.in_(ACTIVE_STATES))
+    if symbol is not None:
+        query = query.where(Position.symbol == symbol)
     return await session.scalar(query) or 0
 
 

@@ -66,6 +66,11 @@ def manual_position_id(idempotency_key: str) -> str:
     return _digest("manual", idempotency_key)
 
 
+def flatten_id(idempotency_key: str) -> str:
+    """Id of the command to leave everything that was given under this Idempotency-Key."""
+    return _digest("flatten", idempotency_key)
+
+
 def order_link_id(position_id: str, role: OrderRole, number: int = 1) -> str:
     """``<position_id>-E1`` and the like, 23 to 27 characters. Raises ValueError for a malformed id or number."""
     if not _POSITION_ID.fullmatch(position_id):

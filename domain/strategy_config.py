@@ -1,7 +1,8 @@
-"""The configuration of a strategy: one row that says everything it may do, and how much of it."""
+"""The configuration of a strategy: one row that says everything it may do, how much of it, and what may be changed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
+from domain.strategies import validate_parameters
+from domain.strategies.contract import Strategy
 
 Amount = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, max_digits=24, decimal_places=8)]
 
@@ -39,3 +42,58 @@ class StrategyConfig(BaseModel):
     exit_policy: ExitPolicy
     parameters: dict[str, Any]
     version: int = Field(default=1, ge=1)
+
+
+_FIXED = frozenset({"strategy", "version"})
+_HOUR = 3600
+
+
+def default_config(strategy: Strategy, *, active: bool) -> StrategyConfig:
+    """What ``strategy`` is seeded with: all gates on when ``active``, else it may watch and leave but not enter."""
+    return StrategyConfig(
+        strategy=strategy.name,
+        watchlist_gate=True,
+        buy_gate=active,
+        sell_gate=True,
+        category=strategy.category,
+        side=strategy.side,
+        timeframe=strategy.timeframe,
+        trade_usd=Decimal(1000),
+        max_positions=5,
+        max_trades_per_day=10,
+        cooldown_seconds=4 * _HOUR,
+        signal_ttl_seconds=_HOUR,
+        exit_policy=strategy.exit_policy,
+        parameters=strategy.parameters().model_dump(mode="json"),
+    )
+
+
+def changed(config: StrategyConfig, **fields: Any) -> StrategyConfig:
+    """``config`` with the named fields set anew; ``parameters`` are merged name by name, all else is replaced.
+
+    The version stays: raising it is the database's. Raises ValueError (pydantic's among them) naming field and rule.
+    """
+    fixed = sorted(_FIXED & fields.keys())
+    if fixed:
+        raise ValueError(f"{fixed[0]}: can't be changed")
+    merged = config.model_dump() | fields
+    if "parameters" in fields:
+        if not isinstance(fields["parameters"], Mapping):
+            raise ValueError("parameters: must be an object of names and values")
+        merged["parameters"] = config.parameters | dict(fields["parameters"])
+    asked = StrategyConfig.model_validate(merged)
+    whole = validate_parameters(asked.strategy, asked.parameters).model_dump(mode="json")
+    return check(asked.model_copy(update={"parameters": whole}))
+
+
+def check(config: StrategyConfig) -> StrategyConfig:
+    """``config``, if its fields go together. Raises ValueError naming the field and the rule."""
+    if config.timeframe is Timeframe.M1:
+        raise ValueError("timeframe: candles of 1m are not kept: use 15m, 1h, 4h, 1d or 1w")
+    if config.category is Category.SPOT and config.side is PositionSide.SHORT:
+        raise ValueError("side: spot positions are long only: use category linear for a short")
+    try:
+        config.exit_policy.check_side(config.side)
+    except ValueError as error:
+        raise ValueError(f"exit_policy: {error}") from error
+    return config

@@ -16,9 +16,23 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
 
+
+def _utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before or after all that can be told in UTC") from None
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not hold the character NUL")
+    return text
+
+
 Plain = Annotated[Decimal, PlainSerializer(lambda value: format(value, "f"), return_type=str, when_used="json")]
-Instant = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
-Reason = Annotated[str, Field(min_length=3, max_length=500)]
+Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+Reason = Annotated[str, Field(min_length=3, max_length=500), AfterValidator(_storable)]
 Item = TypeVar("Item")
 
 

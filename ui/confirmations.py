@@ -2,43 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 from pydantic import ValidationError
 
-from client import ApiError, ApiProblem, AtsClient
-from client.models import Category, CloseRequest, ExitPolicy, PositionView, TradeRequest
+from client import new_key
+from client.models import (
+    Category,
+    CloseRequest,
+    ExitPolicy,
+    InstrumentView,
+    PositionView,
+    TradeRequest,
+)
+from ui.dialogs import carry_out, confirmed, faults, reason_field
 from ui.formatting import money_text, percent_text, price_text, quantity_text, words
-from ui.session import ask, sentence
-from ui.trade_ticket import Ticket
+from ui.trade_ticket import Ticket, amount_field, target_fields
 
-NOTICE = "notice"
-"""Session key: the sentence the page shows after a command was accepted."""
 
-_REASON_LENGTH = 3
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A Buy or Sell pressed beside an instrument: how much of it and when to leave is asked in the dialog."""
+
+    side: Literal["buy", "sell"]
+    instrument: InstrumentView
+    defaults: ExitPolicy
+    key: str
+
+    @classmethod
+    def of(cls, side: Literal["buy", "sell"], instrument: InstrumentView, defaults: ExitPolicy) -> Wish:
+        return cls(side, instrument, defaults, new_key())
 
 
 @st.dialog("Confirm the trade")
 def confirm_trade(ticket: Ticket) -> None:
     """Show what will be opened, ask why, and open it."""
-    instrument = ticket.instrument
-    side = "long" if ticket.side == "buy" else "short"
-    color = "green" if ticket.side == "buy" else "red"
-    st.markdown(
-        f":{color}-badge[{ticket.side}] **{instrument.symbol}** for **{money_text(ticket.usd)} USD** "
-        f"at market, {side} on {instrument.category}"
-    )
+    st.markdown(f"{_intent(ticket.side, ticket.instrument)} for **{money_text(ticket.usd)} USD** at market")
     st.caption(" · ".join(f"{words(field.removesuffix('_pct'))} {value} %" for field, value in ticket.targets.items()))
-    reason = st.text_input("Reason", key="trade-reason", placeholder="why this trade; it goes into the audit log")
-    if not _confirmed(f"{ticket.side.capitalize()} {instrument.symbol}", reason):
+    _trade(ticket)
+
+
+@st.dialog("Trade")
+def confirm_wish(wish: Wish) -> None:
+    """Ask how much and when to leave, then why, and open it."""
+    st.markdown(f"{_intent(wish.side, wish.instrument)} at market")
+    usd = amount_field("wish")
+    targets = target_fields(wish.defaults, "wish")
+    _trade(Ticket(wish.side, wish.instrument, usd, targets, wish.key))
+
+
+def _intent(side: str, instrument: InstrumentView) -> str:
+    direction, color = ("long", "green") if side == "buy" else ("short", "red")
+    return f":{color}-badge[{side}] **{instrument.symbol}** ({direction}, {instrument.category})"
+
+
+def _trade(ticket: Ticket) -> None:
+    """The reason, the buttons, and the trade."""
+    instrument = ticket.instrument
+    reason = reason_field("trade-reason", "why this trade")
+    if not confirmed(f"{ticket.side.capitalize()} {instrument.symbol}", reason):
         return
     try:
         request = _trade_request(ticket, reason)
     except ValidationError as error:
-        st.error(_faults(error))
+        st.error(faults(error))
         return
-    _carry_out(
+    carry_out(
         lambda api: api.trade(request, key=ticket.key),
         f"{ticket.side.capitalize()} of {instrument.symbol} accepted.",
     )
@@ -66,40 +97,7 @@ def confirm_close(position: PositionView) -> None:
         f"{money_text(position.unrealised_pnl, signed=True)} USD "
         f"({percent_text(position.unrealised_percent)}) before fees."
     )
-    reason = st.text_input("Reason", key="close-reason", placeholder="why now; it goes into the audit log")
-    if _confirmed(f"Close {position.symbol}", reason):
+    reason = reason_field("close-reason", "why now")
+    if confirmed(f"Close {position.symbol}", reason):
         request = CloseRequest(reason=reason.strip())
-        _carry_out(lambda api: api.close_position(position.id, request), f"Closing {position.symbol}.")
-
-
-def _confirmed(label: str, reason: str) -> bool:
-    """The two buttons. Confirming needs a reason; Cancel leaves the dialog."""
-    cancel, confirm = st.columns(2, gap="small")
-    if cancel.button("Cancel", width="stretch", key="dialog-cancel"):
-        st.rerun()
-    pressed = confirm.button(label, type="primary", width="stretch", key="dialog-confirm")
-    if pressed and len(reason.strip()) < _REASON_LENGTH:
-        st.warning(f"Give a reason of at least {_REASON_LENGTH} characters.")
-        return False
-    return pressed
-
-
-def _carry_out(command: Callable[[AtsClient], object], done: str) -> None:
-    """Run the command; say it on the page when accepted, or stay and tell the refusal."""
-    with st.spinner("Asking the trading system …"):
-        answer = ask(command)
-    if isinstance(answer, ApiError):
-        title = f"**{answer.title}.** " if isinstance(answer, ApiProblem) else ""
-        st.error(title + sentence(answer))
-        return
-    st.session_state[NOTICE] = done
-    st.rerun()
-
-
-def _faults(error: ValidationError) -> str:
-    """Each broken rule of a form, in words."""
-    lines = []
-    for fault in error.errors():
-        field = words(str(fault["loc"][-1])) if fault["loc"] else "targets"
-        lines.append(f"{field}: {fault['msg'].removeprefix('Value error, ')}")
-    return "; ".join(lines)
+        carry_out(lambda api: api.close_position(position.id, request), f"Closing {position.symbol}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
 ABSENT = "\N{EN DASH}"
@@ -76,3 +77,29 @@ def gain_color(amount: Decimal | None) -> str:
 def words(name: str | None) -> str:
     """A code such as ``trailing_take_profit`` as words."""
     return name.replace("_", " ") if name else ABSENT
+
+
+def time_text(instant: datetime | None) -> str:
+    """An instant (UTC) to the second: ``11-22 18:20:38``."""
+    return instant.strftime("%m-%d %H:%M:%S") if instant else ABSENT
+
+
+def minute_text(instant: datetime | None) -> str:
+    """An instant (UTC) to the minute, with its year: ``2026-11-22 18:15``."""
+    return instant.strftime("%Y-%m-%d %H:%M") if instant else ABSENT
+
+
+def duration_text(seconds: int) -> str:
+    """A length of time without parts that are zero: ``15 min``, ``4 h``, ``1 d 12 h``."""
+    sizes = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    parts = []
+    for size, unit in sizes:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"
+
+
+def two_lines(first: str, second: str) -> str:
+    """Two lines of one cell, as markup."""
+    return f"{first}  \n{second}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from client.models import PositionView, ProtectionView, RatchetView
-from ui.formatting import age_text, gain_color, money_text, percent_text, price_text, quantity_text, words
+from ui.formatting import age_text, gain_color, money_text, percent_text, price_text, quantity_text, two_lines, words
+from ui.styling import show_headings
 
 CLOSING = "position_to_close"
 """Session key: the position whose Close button was pressed."""
@@ -17,16 +18,14 @@ _HEADINGS = ("Position", "Quantity", "Entry → now", "P&L (USD)", "Profit / sto
 
 def show_positions(positions: list[PositionView]) -> None:
     """The table. A pressed Close button leaves its position in the session and runs the page again."""
-    with st.container(key="positions"):
-        with st.container(key="position-headings"):
-            for column, heading in zip(st.columns(_WIDTHS, gap="small"), _HEADINGS, strict=True):
-                column.caption(heading)
+    with st.container(key="rows-positions"):
+        show_headings("positions", _WIDTHS, _HEADINGS)
         for position in positions:
             _row(position)
 
 
 def _row(position: PositionView) -> None:
-    with st.container(border=True, key=f"position-{position.id}"):
+    with st.container(border=True, key=f"row-{position.id}"):
         cells = st.columns(_WIDTHS, gap="small", vertical_alignment="center")
         cells[0].markdown(_identity(position))
         cells[1].markdown(_quantity(position))
@@ -42,7 +41,7 @@ def _row(position: PositionView) -> None:
 
 def _identity(position: PositionView) -> str:
     color = "green" if position.side == "long" else "red"
-    return _lines(
+    return two_lines(
         f"**{position.symbol}** :{color}-badge[{position.side}]",
         f":small[:gray[{position.category} · {words(position.strategy)} · {age_text(position.age_seconds)}]]",
     )
@@ -50,17 +49,17 @@ def _identity(position: PositionView) -> str:
 
 def _quantity(position: PositionView) -> str:
     if position.qty == 0:
-        return _lines(quantity_text(position.planned_qty), f":small[:orange[{words(position.state)}]]")
+        return two_lines(quantity_text(position.planned_qty), f":small[:orange[{words(position.state)}]]")
     state = "" if position.state == "open" else f":orange[{words(position.state)}] · "
-    return _lines(quantity_text(position.qty), f":small[{state}:gray[{money_text(position.value)} USD]]")
+    return two_lines(quantity_text(position.qty), f":small[{state}:gray[{money_text(position.value)} USD]]")
 
 
 def _prices(position: PositionView) -> str:
     now = position.price
     if now is None:
-        return _lines(price_text(position.entry_price), ":small[:orange[no live price]]")
+        return two_lines(price_text(position.entry_price), ":small[:orange[no live price]]")
     color = "orange" if now.age_seconds > _STALE_SECONDS else "gray"
-    return _lines(
+    return two_lines(
         f"{price_text(position.entry_price)} → **{price_text(now.last_price)}**",
         f":small[:{color}[price {age_text(now.age_seconds)} old]]",
     )
@@ -68,14 +67,14 @@ def _prices(position: PositionView) -> str:
 
 def _gain(position: PositionView) -> str:
     color = gain_color(position.unrealised_pnl)
-    return _lines(
+    return two_lines(
         f":{color}[**{money_text(position.unrealised_pnl, signed=True)}**]",
         f":small[:{color}[{percent_text(position.unrealised_percent)}]]",
     )
 
 
 def _levels(position: PositionView) -> str:
-    return _lines(
+    return two_lines(
         f":green[▲] {price_text(position.take_profit_price)}" if position.take_profit_price else ":gray[no target]",
         f":red[▼] {price_text(position.stop_price)}",
     )
@@ -85,7 +84,7 @@ def _ratchet(ratchet: RatchetView | None) -> str:
     if ratchet is None:
         return ":gray[not watched yet]"
     armed = ":green-badge[trailing armed]" if ratchet.armed else ":gray-badge[not armed]"
-    return _lines(price_text(ratchet.best_price), armed)
+    return two_lines(price_text(ratchet.best_price), armed)
 
 
 def _protection(state: str, protection: ProtectionView | None) -> str:
@@ -103,8 +102,4 @@ def _protection(state: str, protection: ProtectionView | None) -> str:
         if protection.resting_stop
         else ":orange-badge[no resting stop]"
     )
-    return _lines(guard, stop)
-
-
-def _lines(first: str, second: str) -> str:
-    return f"{first}  \n{second}"
+    return two_lines(guard, stop)

@@ -39,13 +39,17 @@ def sentence(error: ApiError) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def show_outage(error: ApiError) -> None:
-    """Say what is wrong, and remember it so that the page comes back whole by itself."""
-    st.session_state[_DOWN] = True
-    st.error(sentence(error), icon=":material/cloud_off:")
-    st.caption("This page asks again every 2 seconds and comes back by itself.")
+def live(question: Callable[[AtsClient], Answer]) -> Answer | None:
+    """The answer, for the part of a page that tells an outage: one sentence, remembered, and None instead of it.
 
-
-def recovered() -> bool:
-    """Whether the API answers again after an outage this session saw. True once."""
-    return bool(st.session_state.pop(_DOWN, False))
+    The first answer after an outage runs the whole page again, since its other parts kept silent. Use it once a page.
+    """
+    answer = ask(question)
+    if isinstance(answer, ApiError):
+        st.session_state[_DOWN] = True
+        st.error(sentence(answer), icon=":material/cloud_off:")
+        st.caption("This page asks again every few seconds and comes back by itself.")
+        return None
+    if st.session_state.pop(_DOWN, False):
+        st.rerun()
+    return answer

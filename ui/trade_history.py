@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from client.models import ExecutionView, PositionView
-from ui.formatting import money_text, price_text, quantity_text, words
+from ui.formatting import money_text, price_text, quantity_text, time_text, words
+from ui.palette import palette
 
 _SIGNED = "P&L (USD)"
 
@@ -19,14 +20,14 @@ def show_closed(positions: list[PositionView]) -> None:
     table = pd.DataFrame([_closed_row(position) for position in positions])
     gains = [position.realised_pnl for position in positions]
     colors = pd.DataFrame("", index=table.index, columns=table.columns)
-    colors[_SIGNED] = [f"color: {'#16a34a' if gain > 0 else '#dc2626'}" if gain else "" for gain in gains]
-    st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, width="stretch")
+    tones = palette()
+    colors[_SIGNED] = [f"color: {tones.gain if gain > 0 else tones.loss}" if gain else "" for gain in gains]
+    st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, width="stretch", height="content")
 
 
 def _closed_row(position: PositionView) -> dict[str, str]:
-    closed = position.closed_at
     return {
-        "Closed (UTC)": closed.strftime("%m-%d %H:%M:%S") if closed else words(position.state),
+        "Closed (UTC)": time_text(position.closed_at) if position.closed_at else words(position.state),
         "Symbol": position.symbol,
         "Side": position.side,
         "Quantity": quantity_text(position.entry_qty),
@@ -44,12 +45,14 @@ def show_executions(executions: list[ExecutionView]) -> None:
     if not executions:
         st.info("Nothing was traded yet. Open a position with the form on the left.")
         return
-    st.dataframe(pd.DataFrame([_execution_row(each) for each in executions]), hide_index=True, width="stretch")
+    st.dataframe(
+        pd.DataFrame([_execution_row(each) for each in executions]), hide_index=True, width="stretch", height="content"
+    )
 
 
 def _execution_row(execution: ExecutionView) -> dict[str, str]:
     return {
-        "Time (UTC)": execution.executed_at.strftime("%m-%d %H:%M:%S"),
+        "Time (UTC)": time_text(execution.executed_at),
         "Symbol": execution.symbol,
         "Market": execution.category,
         "Side": execution.side,

@@ -46,8 +46,8 @@ def show_ticket(instruments: list[InstrumentView], defaults: ExitPolicy) -> None
     market = st.segmented_control("Market", markets, default=markets[0], required=True, key="ticket-market")
     listed = {each.symbol: each for each in tradable if each.category is market}
     symbol = st.selectbox("Symbol", list(listed), key=f"ticket-symbol-{market}")
-    usd = st.number_input("Amount (USD)", min_value=1.0, value=100.0, step=50.0, format="%.2f", key="ticket-usd")
-    targets = _targets(defaults)
+    usd = amount_field("ticket")
+    targets = target_fields(defaults, "ticket")
     buy, sell = st.columns(2, gap="small")
     bought = buy.button("Buy", type="primary", width="stretch", key="ticket-buy", help="Open a long position")
     short_help = "Open a short position" if market is Category.LINEAR else "A short position needs the linear market"
@@ -56,10 +56,16 @@ def show_ticket(instruments: list[InstrumentView], defaults: ExitPolicy) -> None
     )
     if bought or sold:
         side: Literal["buy", "sell"] = "buy" if bought else "sell"
-        st.session_state[ORDERING] = Ticket(side, listed[symbol], Decimal(str(usd)), targets, new_key())
+        st.session_state[ORDERING] = Ticket(side, listed[symbol], usd, targets, new_key())
 
 
-def _targets(defaults: ExitPolicy) -> dict[str, str]:
+def amount_field(form: str) -> Decimal:
+    """How much, in quote coin. ``form`` keeps the widgets of two forms apart."""
+    usd = st.number_input("Amount (USD)", min_value=1.0, value=100.0, step=50.0, format="%.2f", key=f"{form}-usd")
+    return Decimal(str(usd))
+
+
+def target_fields(defaults: ExitPolicy, form: str) -> dict[str, str]:
     """The exit fields as typed, filled in with the defaults in force."""
     typed: dict[str, str] = {}
     st.caption("Exit targets, in percent of the entry price")
@@ -67,6 +73,6 @@ def _targets(defaults: ExitPolicy) -> dict[str, str]:
     for number, (field, label, explanation) in enumerate(_PERCENT_FIELDS):
         default = getattr(defaults, field)
         typed[field] = columns[number % 2].text_input(
-            label, value="" if default is None else f"{default:f}", help=explanation, key=f"ticket-{field}"
+            label, value="" if default is None else f"{default:f}", help=explanation, key=f"{form}-{field}"
         )
     return {field: value.strip() for field, value in typed.items() if value.strip()}

@@ -39,6 +39,41 @@ LOOK: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=12), 
 BOOKS: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=10), "retry_policy": _FOR_EVER}
 """Activities on the database (and queries of the exchange). Each is safe to repeat."""
 
+SNAPSHOT: Final[dict[str, Any]] = {
+    "start_to_close_timeout": timedelta(minutes=2),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)),
+}
+"""Taking a snapshot: it waits for its hour, and for books that are not complete up to it yet, by being tried again."""
+
+RECONCILE: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=60), "retry_policy": _FOR_EVER}
+"""A comparison asks Temporal about every row under way and the exchange for two windows of executions."""
+
+HISTORY: Final[dict[str, Any]] = {
+    "start_to_close_timeout": timedelta(days=1),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=15)),
+}
+"""A stretch of a backfill: it beats while it waits for its turn, which many others may have before it."""
+
+SCAN: Final[dict[str, Any]] = {
+    "start_to_close_timeout": timedelta(minutes=10),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=1.0,
+        maximum_interval=timedelta(seconds=1),
+        maximum_attempts=30,
+    ),
+}
+"""A piece of a scan. What doesn't work for half a minute fails the scan, which is paged and tried again."""
+
+WARM_UP: Final[dict[str, Any]] = {
+    "start_to_close_timeout": timedelta(seconds=60),
+    "retry_policy": _FOR_EVER,
+    "task_queue": MARKET_QUEUE,
+}
+"""Planning what history is needed: instruments of both categories, and counts of every series."""
+
 RECV_WINDOW: Final = timedelta(seconds=5)
 RETRY_LATER_FIRST: Final = timedelta(milliseconds=250)
 RETRY_LATER_LAST: Final = timedelta(seconds=2)
@@ -51,3 +86,14 @@ STOP_POLL: Final = timedelta(hours=6)
 EXIT_AGAIN_FIRST: Final = timedelta(seconds=1)
 EXIT_AGAIN_LAST: Final = timedelta(minutes=15)
 """Refused exits and stops are tried again ever more slowly: a history has room for days of refusals."""
+DUE_AGAIN_FIRST: Final = timedelta(seconds=1)
+DUE_AGAIN_LAST: Final = timedelta(seconds=60)
+"""A scan or snapshot that failed is tried again ever more slowly, for ever: none is left out."""
+MARKET_OVER_PAUSE: Final = timedelta(seconds=1)
+WARM_UP_AT_ONCE: Final = 6
+EXIT_TELLS: Final = 5
+EXIT_TELL_AGAIN: Final = timedelta(seconds=2)
+"""A position without a running workflow has one again within seconds: reconciliation sees to that."""
+FLATTEN_TELL_AGAIN: Final = timedelta(seconds=10)
+FLATTEN_LOOK_FIRST: Final = timedelta(milliseconds=250)
+FLATTEN_LOOK_LAST: Final = timedelta(seconds=2)

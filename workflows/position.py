@@ -171,7 +171,7 @@ class PositionWorkflow:
     def _why(self) -> dict[str, Any]:
         """Why the workflow itself leaves; nothing when a guard fired, whose order carries the reason."""
         if self._close is not None:
-            reason, by, note = ExitReason.MANUAL_CLOSE, self._close.requested_by, self._close.reason
+            reason, by, note = self._close.exit_reason, self._close.requested_by, self._close.reason
             return {"takeover": reason, "requested_by": by, "note": note}
         if self._closed_elsewhere or self._stop.filled:
             return {"takeover": ExitReason.DISASTER_STOP, "note": "the stop at the exchange", "ask_exchange": True}
@@ -239,6 +239,12 @@ class PositionWorkflow:
             raise ApplicationError("the position is being closed already", type=CLOSING, non_retryable=True)
         if self._state is not PositionState.OPEN:
             raise ApplicationError(f"the position is not open: it is {self._state}", type=NOT_OPEN, non_retryable=True)
+
+    @workflow.signal
+    def leave(self, request: CloseRequest) -> None:
+        """Leave at market, said by somebody who needs no answer: at once if it is open, else as soon as it is."""
+        if self._close is None and not self._exit_planned and self._settled is None:
+            self._close = request
 
     @workflow.signal
     def executions_booked(self, fact: PositionFact) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,10 @@ import typer
 from rich.table import Table
 
 from cli.context import Json, console, errors, fail, print_json
-from cli.demo.run import DemoFailed, DemoOptions, run_demo
+from cli.demo.run import DemoFailed, DemoOptions, Outcome, run_demo
 from workers.candle_files import first_defect
-from workers.judge import Verdict
 from workers.stack import PortTaken, StackFailed
+from workers.verify import CannotVerify
 
 
 def demo(
@@ -23,12 +22,12 @@ def demo(
     ] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="Further files to play.")] = None,
     start: Annotated[str | None, typer.Option(help="Market time at which to begin, ISO 8601.")] = None,
-    speed: Annotated[float, typer.Option(min=1, max=5000, help="Market seconds a wall second.")] = 300.0,
-    seconds: Annotated[float, typer.Option(min=10, max=3600, help="How long positions are opened (wall).")] = 75.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
+    speed: Annotated[float, typer.Option(min=1, max=5000, help="Market seconds a wall second.")] = 2400.0,
+    scans: Annotated[int, typer.Option(min=1, max=200, help="End after so many scans.")] = 24,
+    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """The main job in one go: a stack of its own, entries, trailing exits, and a ledger that balances."""
+    """The main job in one go: candles close, scans decide, positions trail and exit, and the books balance."""
     files: tuple[Path, ...] = (*(replay or ()), *(more or ()))
     missing = [str(path) for path in files if not Path(str(path).split(":", 1)[-1]).is_file()]
     if missing:
@@ -38,35 +37,42 @@ def demo(
         if as_json:
             print_json({"error": defect})
         fail(defect)
-    began = time.monotonic()
     teller = errors if as_json else console
+    options = DemoOptions(speed=speed, seed=seed, scans=scans, replay=files, start=start)
     try:
-        verdict = asyncio.run(
-            run_demo(
-                DemoOptions(speed=speed, seed=seed, seconds=seconds, replay=files, start=start),
-                lambda line: teller.print(line, highlight=False),
-            )
-        )
-    except (DemoFailed, StackFailed, PortTaken, OSError) as error:
+        outcome = asyncio.run(run_demo(options, lambda line: teller.print(line, highlight=False)))
+    except (DemoFailed, StackFailed, PortTaken, CannotVerify, OSError) as error:
         if as_json:
             print_json({"error": str(error)})
         fail(str(error))
     if as_json:
-        print_json(verdict.model_dump())
+        print_json(outcome.model_dump(mode="json"))
     else:
-        _show(verdict, time.monotonic() - began)
-    if verdict.ledger_drift != "0" or verdict.duplicate_orders:
-        fail("the ledger and the exchange's books disagree")
+        _show(outcome)
+    if not outcome.verdict.ok:
+        fail("the judge found something: see above")
 
 
-def _show(verdict: Verdict, seconds: float) -> None:
-    table = Table(title=f"The run, judged by the exchange's books and the database ({seconds:.0f} s)")
+def _show(outcome: Outcome) -> None:
+    table = Table(title=f"The run in figures ({outcome.seconds:.0f} s)")
     table.add_column("figure")
     table.add_column("value", justify="right")
-    for name, value in verdict.model_dump().items():
-        if name == "exits":
-            for reason, count in value.items():
-                table.add_row(f"closed: {reason}", str(count))
-        else:
-            table.add_row(name.replace("_", " "), str(value))
+    for name, value in outcome.model_dump(exclude={"verdict", "seconds"}).items():
+        _add(table, name, value)
+    table.add_section()
+    for name, value in outcome.verdict.model_dump(mode="json").items():
+        _add(table, name, value)
     console.print(table)
+
+
+def _add(table: Table, name: str, value: object) -> None:
+    """A row, or one for each entry of a mapping or list."""
+    label = name.replace("_", " ")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            table.add_row(f"{label}: {key}", str(each))
+    elif isinstance(value, list):
+        for each in value:
+            table.add_row(label, str(each))
+    else:
+        table.add_row(label, str(value))

@@ -1,4 +1,4 @@
-"""The demo's run: a whole stack of its own, entries as an operator orders them, an end to all of them, a verdict."""
+"""The demo's run: a stack of its own in which the system decides for itself; an end to all positions; a verdict."""
 
 from __future__ import annotations
 
@@ -6,61 +6,89 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from cli.demo.plan import entries
+from pydantic import BaseModel
+
 from cli.demo.story import Story, Tell
 from client import ApiError, AtsClient, Connection
-from client.models import Category, CloseRequest, InstrumentView, TradeRequest
+from client.models import FlattenRequest, ScanView
 from config.credentials import api_key
 from config.settings import Settings
-from workers.judge import Verdict, judge_run
 from workers.stack import Stack, spare_settings
+from workers.verify import Verdict, verify
 
-_AT_ONCE = 8
-_READY_WITHIN = 60.0
+_MOST_SECONDS = 180.0
+_FIRST_SCAN_WITHIN = 90.0
 _CLOSED_WITHIN = 45.0
+_TICKS_PER_MINUTE = 1.0
+"""A quarter of the paper exchange's own: at thousands of times market speed every tick costs wall time."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """``speed`` is market seconds a wall second; ``seconds`` (wall) is for how long new positions are opened."""
+    """``speed`` is market seconds a wall second; the run ends after ``scans`` scans (or three minutes)."""
 
-    speed: float = 300.0
-    seed: int = 7
-    seconds: float = 75.0
+    speed: float = 2400.0
+    seed: int = 20
+    scans: int = 24
     replay: tuple[Path, ...] = ()
     start: str | None = None
     symbols: tuple[str, ...] = field(default=())
+
+
+class Outcome(BaseModel):
+    """What the system did, by its own API, and the judge's verdict on it. USD."""
+
+    seconds: float
+    scans: int
+    signals: int
+    entries: dict[str, int]
+    blocked: dict[str, int]
+    snapshots: int
+    net_pnl: str
+    equity: str
+    verdict: Verdict
 
 
 class DemoFailed(RuntimeError):
     """The demo could not be brought to its end; the message says where its logs are."""
 
 
-async def run_demo(options: DemoOptions, tell: Tell) -> Verdict:
+async def run_demo(options: DemoOptions, tell: Tell) -> Outcome:
     """Run it to its end. Raises DemoFailed (data and logs kept), or what the stack raises when it can't start."""
+    began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="ats-demo-"))
     folder.chmod(0o711)  # PostgreSQL's own user must reach its data
     settings = _settings(folder, options)
     try:
         async with Stack(settings) as stack:
-            tell(
-                f"everything is ready after {stack.seconds_to_ready:.1f} s; dashboard http://127.0.0.1:{settings.ui.port}"
-            )
-            verdict = await _trade(settings, options, tell)
+            ready, page = stack.seconds_to_ready, f"http://127.0.0.1:{settings.ui.port}"
+            tell(f"everything is ready after {ready:.1f} s; dashboard {page}")
+            outcome = await _run(settings, options, tell, began)
     except (ApiError, TimeoutError) as error:
         raise DemoFailed(f"{error} (data and logs are kept in {folder})") from error
-    shutil.rmtree(folder, ignore_errors=True)
-    return verdict
+    if outcome.verdict.ok:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        tell(f"data and logs are kept in {folder}")
+    return outcome
 
 
 def _settings(folder: Path, options: DemoOptions) -> Settings:
-    paper: dict[str, object] = {"speed": options.speed, "seed": options.seed, "start": options.start}
+    paper: dict[str, object] = {
+        "speed": options.speed,
+        "seed": options.seed,
+        "start": options.start,
+        "ticks_per_minute": _TICKS_PER_MINUTE,
+    }
     if options.replay:
         paper["replay"] = [_absolute(path) for path in options.replay]
     if options.symbols:
@@ -74,19 +102,18 @@ def _absolute(path: Path) -> str:
     return f"{category}{colon}{Path(file).resolve()}"
 
 
-async def _trade(settings: Settings, options: DemoOptions, tell: Tell) -> Verdict:
+async def _run(settings: Settings, options: DemoOptions, tell: Tell, began: float) -> Outcome:
     connection = Connection(settings.api_url, api_key(settings))
     story = Story(connection, tell)
     story.start()
     try:
         async with _client(connection) as client:
-            instruments = await _instruments(client)
-            tell(f"trading {len(instruments)} instruments at {options.speed:g} x market speed")
-            await _keep_opening(client, instruments, options.seconds, tell)
-            await _close_the_rest(client, tell)
+            tell(f"market at {options.speed:g} x; history is fetched, then every close of a candle is scanned")
+            await _let_it_decide(client, options.scans, tell)
+            await _close_everything(client, tell)
+            return await _outcome(client, settings, began)
     finally:
         story.stop()
-    return await judge_run(settings)
 
 
 @asynccontextmanager
@@ -98,59 +125,53 @@ async def _client(connection: Connection) -> AsyncIterator[AtsClient]:
         client.close()
 
 
-async def _instruments(client: AtsClient) -> list[InstrumentView]:
-    """What can be traded, once the market stream has told it."""
-    deadline = time.monotonic() + _READY_WITHIN
-    while True:
-        found = [one for one in await asyncio.to_thread(client.instruments) if one.tradable]
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise TimeoutError("no instruments: the market stream did not start")
-        await asyncio.sleep(0.2)
-
-
-async def _keep_opening(client: AtsClient, instruments: list[InstrumentView], seconds: float, tell: Tell) -> None:
-    """Keep some positions open: a new one for each that closed, until the time is over."""
-    wanted = entries(instruments)
-    places = min(_AT_ONCE, len(instruments))
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        held = await asyncio.to_thread(client.positions, state="active", limit=200)
-        taken = {(position.category, position.symbol) for position in held.items}
-        request = _next_free(wanted, taken, 2 * len(instruments))
-        if len(held.items) >= places or request is None:
-            await asyncio.sleep(0.5)
-            continue
-        try:
-            await asyncio.to_thread(client.trade, request)
-        except ApiError as refused:
-            tell(f"          refused {request.symbol}: {refused}")
-            await asyncio.sleep(0.5)
-
-
-def _next_free(wanted: Iterator[TradeRequest], taken: set[tuple[Category, str]], tries: int) -> TradeRequest | None:
-    """The next entry whose symbol nobody holds, if one comes within ``tries``."""
-    return next((one for one in islice(wanted, tries) if (one.market, one.symbol) not in taken), None)
-
-
-async def _close_the_rest(client: AtsClient, tell: Tell) -> None:
-    tell("no more entries; what is still open is closed by hand")
-    deadline = time.monotonic() + _CLOSED_WITHIN
-    asked: set[str] = set()
-    while True:
-        held = (await asyncio.to_thread(client.positions, state="active", limit=200)).items
-        if not held:
+async def _let_it_decide(client: AtsClient, wanted: int, tell: Tell) -> None:
+    """Until so many scans are done. Raises TimeoutError when not even the first comes."""
+    began = time.monotonic()
+    done = 0
+    while done < wanted:
+        passed = time.monotonic() - began
+        if not done and passed > _FIRST_SCAN_WITHIN:
+            raise TimeoutError(f"no scan within {_FIRST_SCAN_WITHIN:g} s")
+        if passed > _MOST_SECONDS:
+            tell(f"{done} of {wanted} scans in {passed:.0f} s: the market is over, or this machine is busy")
             return
+        await asyncio.sleep(0.5)
+        done = len([scan for scan in await _scans(client) if scan.state == "done"])
+
+
+async def _scans(client: AtsClient) -> list[ScanView]:
+    return (await _asked(client.scans, limit=200)).items
+
+
+async def _asked(call: Callable[..., Answer], *arguments: object, **named: object) -> Answer:
+    return await asyncio.to_thread(call, *arguments, **named)
+
+
+async def _close_everything(client: AtsClient, tell: Tell) -> None:
+    tell("no more entries; what is still open is closed at market")
+    await _asked(client.flatten, FlattenRequest(reason="the demo is over"))
+    deadline = time.monotonic() + _CLOSED_WITHIN
+    while (await _asked(client.positions, state="active", limit=200)).items:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{len(held)} positions did not close within {_CLOSED_WITHIN:g} s")
-        for position in held:
-            if position.state == "open" and position.id not in asked:
-                try:
-                    request = CloseRequest(reason="the demo is over")
-                    await asyncio.to_thread(client.close_position, position.id, request)
-                    asked.add(position.id)
-                except ApiError as refused:  # it closed by itself in the meantime
-                    tell(f"          not closed by hand {position.symbol}: {refused}")
-                    asked.add(position.id)
+            raise TimeoutError(f"positions did not close within {_CLOSED_WITHIN:g} s")
         await asyncio.sleep(0.3)
+
+
+async def _outcome(client: AtsClient, settings: Settings, began: float) -> Outcome:
+    verdict = await verify(settings)
+    scans = await _scans(client)
+    blocked = (await _asked(client.blocked_signals, limit=200)).items
+    opened = (await _asked(client.positions, limit=200)).items
+    portfolio, pnl = await _asked(client.portfolio), await _asked(client.pnl, "all")
+    return Outcome(
+        seconds=round(time.monotonic() - began, 1),
+        scans=len([scan for scan in scans if scan.state == "done"]),
+        signals=sum(scan.candidates for scan in scans),
+        entries=dict(sorted(Counter(one.strategy for one in opened if one.opened_at is not None).items())),
+        blocked=dict(sorted(Counter(f"{one.strategy}: {one.gate}" for one in blocked).items())),
+        snapshots=len(pnl.hours),
+        net_pnl=f"{pnl.net_pnl:.4f}",
+        equity=f"{portfolio.equity:.4f}" if portfolio.equity is not None else "unknown",
+        verdict=verdict,
+    )

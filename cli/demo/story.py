@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 from client import ApiError, AtsClient, Connection
 from client.models import EventView
@@ -26,11 +27,23 @@ def line_of(event: EventView, symbols: dict[str, str]) -> str | None:
         pnl = Decimal(detail["realised_pnl"])
         colour = "green" if pnl >= 0 else "red"
         return f"{when}  [bold]close[/]  {about:<16} {detail['exit_reason']:<22} [{colour}]{pnl:+.4f}[/] USDT"
+    if event.kind == "scan_done":
+        return f"{when}  [blue]scan [/]  {_scan(detail)}"
+    if event.kind == "signal_blocked":
+        wanted = f"{detail['symbol']} {detail['strategy']}"
+        return f"{when}  [magenta]block[/]  {wanted:<28} {detail['gate']}: {detail['value']} ({detail['threshold']})"
     if event.kind == "exit_requested":
         return f"{when}  [yellow]exit [/]  {about:<16} {detail['reason']} asked by {event.who}"
     if event.severity in ("warning", "page"):
         return f"{when}  [magenta]{event.kind}[/]  {about} {detail}"
     return None
+
+
+def _scan(detail: dict[str, Any]) -> str:
+    """A scan in words: what closed, how much was looked at, what came of it."""
+    closed = "+".join(detail["timeframes"])
+    counts = ", ".join(f"{detail[name]} {name}" for name in ("candidates", "accepted", "blocked", "exits"))
+    return f"{closed} closed: {detail['symbols']} series, {counts}"
 
 
 def _short(number: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select
@@ -10,6 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Position, PositionTarget
+from db.repositories.book import limits_of, lock_reservations, read_holdings
+from db.repositories.settings import current_settings
+from db.repositories.strategies import find_config
+from domain.gates import GateVerdict, first_block, judge_caps
 from domain.market import Category
 from domain.position import ACTIVE_STATES, PositionState, advance
 
@@ -23,6 +28,16 @@ class PositionExists(Exception):
     def __init__(self, holder: str | None) -> None:
         super().__init__(f"position {holder} holds the symbol" if holder else "another position holds the symbol")
         self.holder = holder
+
+
+class Capped(Exception):
+    """A cap leaves no room for the position. ``verdict`` is the gate that says so."""
+
+    def __init__(self, verdict: GateVerdict) -> None:
+        super().__init__(
+            f"{verdict.gate}: {verdict.value} of {verdict.threshold}" if verdict.threshold else verdict.gate
+        )
+        self.verdict = verdict
 
 
 class TargetsMoved(Exception):
@@ -45,11 +60,13 @@ async def lock_position(session: AsyncSession, position_id: str) -> Position:
     return row
 
 
-async def reserve(session: AsyncSession, policy: dict[str, Any], **fields: Any) -> Position:
-    """Take the symbol's place for a new position and write its first targets. Raises PositionExists.
+async def reserve(session: AsyncSession, policy: dict[str, Any], trade_usd: Decimal, **fields: Any) -> Position:
+    """Take the symbol's place for a new position of ``trade_usd`` and write its first targets.
 
-    The partial unique indexes decide, so two reservations at once can't both succeed.
+    Raises Capped or PositionExists. Reservations are made one after the other, so that together they can't exceed a
+    cap that each alone keeps; that the place is free is decided by the partial unique indexes.
     """
+    await _within_caps(session, trade_usd, fields)
     position = Position(state=PositionState.RESERVED, policy=policy, **fields)
     try:
         async with session.begin_nested():
@@ -69,6 +86,18 @@ async def reserve(session: AsyncSession, policy: dict[str, Any], **fields: Any) 
         )
     )
     return position
+
+
+async def _within_caps(session: AsyncSession, trade_usd: Decimal, fields: dict[str, Any]) -> None:
+    """Raise Capped unless the caps leave room, as seen with every reservation before this one."""
+    await lock_reservations(session)
+    limits = limits_of(await current_settings(session))
+    config = await find_config(session, fields["strategy"])
+    holdings = await read_holdings(session, fields["market_epoch"], fields["reserved_at"])
+    book = holdings.book(fields["strategy"], fields["category"], fields["symbol"])
+    verdict = first_block(judge_caps(book, limits, trade_usd, config))
+    if verdict is not None:
+        raise Capped(verdict)
 
 
 async def _holder(session: AsyncSession, fields: dict[str, Any]) -> str | None:

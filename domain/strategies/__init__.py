@@ -1,0 +1,46 @@
+"""Strategies: one file each, pure, and the registry of those there are.
+
+``contract.py`` says what a strategy is. A strategy is added by writing its file and naming an instance here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from domain.strategies.contract import Strategy, StrategyParameters
+from domain.strategies.momentum import Momentum
+from domain.strategies.trend_breakdown import TrendBreakdown
+
+_KNOWN: tuple[Strategy, ...] = (Momentum(), TrendBreakdown())
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType({strategy.name: strategy for strategy in _KNOWN})
+"""Every implemented strategy by its name."""
+
+
+class UnknownStrategy(KeyError):
+    """No strategy has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"there is no strategy {self.name!r}: known are {', '.join(sorted(STRATEGIES))}"
+
+
+def strategy_named(name: str) -> Strategy:
+    """The strategy of that name. Raises UnknownStrategy, which names those there are."""
+    try:
+        return STRATEGIES[name]
+    except KeyError:
+        raise UnknownStrategy(name) from None
+
+
+def validate_parameters(name: str, parameters: Mapping[str, Any]) -> StrategyParameters:
+    """``parameters`` as the strategy's own model, defaults for what isn't named.
+
+    Raises UnknownStrategy, or pydantic.ValidationError naming parameter and rule.
+    """
+    return strategy_named(name).parameters.model_validate(dict(parameters))

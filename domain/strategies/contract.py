@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from domain.candle import Timeframe, from_ms
+from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
 
 Floats = npt.NDArray[np.float64]
@@ -91,7 +92,10 @@ class Evaluation:
 
 
 class Strategy(Protocol):
-    """One file of ``domain/strategies``. ``category``, ``side`` and ``timeframe`` are defaults of its configuration."""
+    """One file of ``domain/strategies``.
+
+    ``category``, ``side``, ``timeframe`` and ``exit_policy`` are defaults of its configuration.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -99,6 +103,7 @@ class Strategy(Protocol):
     side: ClassVar[PositionSide]
     timeframe: ClassVar[Timeframe]
     parameters: ClassVar[type[StrategyParameters]]
+    exit_policy: ClassVar[ExitPolicy]
 
     def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
         """Data needed to decide on one bar of ``timeframe``, warm-up included."""

@@ -21,6 +21,7 @@ from exchange.protocol import (
     Candle,
     Execution,
     Mode,
+    OpenInterest,
     OrderAck,
     OrderReport,
     OrderRequest,
@@ -37,6 +38,8 @@ from exchange.protocol import (
 
 SEVEN_DAYS_MS = 7 * 24 * 3600 * 1000
 _KLINE_ROWS = 1000
+_INTEREST_ROWS = 200
+_UP_TO_WHOLE_MS = timedelta(microseconds=999)
 _BOOK_DEPTHS = {Category.SPOT: (1, 50, 200, 1000), Category.LINEAR: (1, 50, 200, 500, 1000)}
 _SETTLE_COIN = "USDT"
 
@@ -90,6 +93,12 @@ class BybitExchange:
     async def market_clock(self) -> MarketClock:
         """Market time, at most a second of extrapolation old in paper mode. Raises RetryLater."""
         return await self._time.read()
+
+    async def advance_clock(self, to: datetime | None = None) -> MarketClock:
+        """Step mode of the paper exchange: let the market come to ``to``, by default the next quarter hour."""
+        if not isinstance(self._time, PaperTime):
+            raise Refused(f"the market clock of {self.mode} is the world's: only a paper exchange can be advanced")
+        return await self._time.advance(to)
 
     @unreadable_is_unknown
     async def server_time(self) -> datetime:
@@ -153,6 +162,28 @@ class BybitExchange:
                 candle = parsing.queried_candle(category, symbol, timeframe, row, now)
                 if start <= candle.open_time <= end:
                     found[candle.open_time] = candle
+        return [found[at] for at in sorted(found)]
+
+    @unreadable_is_unknown
+    async def open_interest(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> list[OpenInterest]:
+        """Stamped in [start, end], oldest first, every page. Refused for a timeframe other than 15m 1h 4h 1d."""
+        interval = parsing.INTEREST_INTERVALS.get(timeframe)
+        if interval is None:
+            known = ", ".join(parsing.INTEREST_INTERVALS)
+            raise Refused(f"timeframe: open interest comes in {known}, not {timeframe} (not sent)")
+        first, last = milliseconds(start + _UP_TO_WHOLE_MS), milliseconds(end)
+        if first > last:
+            return []
+        rows = await self._rest.rows(
+            "get_open_interest",
+            category=Category.LINEAR.value,
+            symbol=symbol,
+            intervalTime=interval,
+            startTime=first,
+            endTime=last,
+            limit=_INTEREST_ROWS,
+        )
+        found = {one.at: one for one in (parsing.open_interest(symbol, row) for row in rows)}
         return [found[at] for at in sorted(found)]
 
     # orders

@@ -14,6 +14,7 @@ from exchange.protocol import (
     CoinBalance,
     ExchangeOrderStatus,
     Execution,
+    OpenInterest,
     OrderReport,
     PositionReport,
     Ticker,
@@ -25,6 +26,7 @@ from exchange.protocol import (
 Row = Mapping[str, Any]
 
 INTERVALS = {"1m": "1", "15m": "15", "1h": "60", "4h": "240", "1d": "D", "1w": "W"}
+INTEREST_INTERVALS = {"15m": "15min", "1h": "1h", "4h": "4h", "1d": "1d"}
 LENGTHS = {
     "1m": timedelta(minutes=1),
     "15m": timedelta(minutes=15),
@@ -83,6 +85,11 @@ def instrument(category: Category, row: Row) -> Instrument:
         max_market_qty=Decimal(max_market),
         tradable=row["status"] == "Trading",
     )
+
+
+def open_interest(symbol: str, row: Row) -> OpenInterest:
+    """A row of ``market/open-interest``."""
+    return OpenInterest(symbol=symbol, at=moment(row["timestamp"]), value=float(row["openInterest"]))
 
 
 def order(category: Category, row: Row) -> OrderReport:

@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 
 from exchange.paper.auth import ApiKey
-from exchange.paper.clock import ClockRefused
+from exchange.paper.clock import STEP, ClockRefused, Speed
 from exchange.paper.feeds.build import build_feed
 from exchange.paper.journal import JournalFailed, JournalRefused
 from exchange.paper.options import PaperOptions
@@ -26,7 +26,10 @@ def parse(arguments: list[str] | None = None) -> PaperOptions:
     defaults = PaperOptions(data_dir=Path(".ats/paper"))
     parser.add_argument("--host", default=defaults.host)
     parser.add_argument("--port", type=int, default=defaults.port, help="0 takes any free one")
-    parser.add_argument("--speed", type=_speed, default=defaults.speed, help="market seconds per wall second")
+    parser.add_argument("--speed", type=_speed, default=defaults.speed, help="market seconds per wall second, or step")
+    parser.add_argument(
+        "--ticks-per-minute", type=_density, default=defaults.ticks_per_minute, help="trades a market minute"
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE", help="OHLCV files (parquet or CSV)")
     parser.add_argument("--manual", action="store_true", help="ticks come by POST /paper/ticks only")
@@ -49,6 +52,7 @@ def parse(arguments: list[str] | None = None) -> PaperOptions:
         host=given.host,
         port=given.port,
         speed=given.speed,
+        ticks_per_minute=given.ticks_per_minute,
         seed=given.seed,
         replay=tuple(given.replay),
         manual=given.manual,
@@ -79,10 +83,18 @@ def _tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def _speed(text: str) -> float:
+def _speed(text: str) -> Speed:
+    return STEP if text == STEP else _number(text, 100_000)
+
+
+def _density(text: str) -> float:
+    return _number(text, 1_000)
+
+
+def _number(text: str, most: float) -> float:
     value = float(text)
-    if not 0 < value <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100000")
+    if not 0 < value <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {most:g}")
     return value
 
 

@@ -3,7 +3,10 @@
 Market time advances ``speed`` times as fast as the machine's monotonic clock while the exchange runs and stands still
 while it is down. No instant is told before a later one (the lease) is on disk, so that after kill -9 the clock goes on
 from the lease: later than everything ever told, by at most ``LEASE_SECONDS`` of wall time. A clean ``close`` stores
-the exact instant. ``until`` is where the clock halts: the end of the market's data, or a step's target.
+the exact instant. ``until`` is where the clock halts: the end of the market's data.
+
+In step mode market time stands still and only ``advance`` moves it, by one quarter hour at the most: exactly to an
+instant that is on disk before it is told, so that kill -9 leaves the clock either where it stood or there.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
-from domain.candle import EPOCH
+from domain.candle import EPOCH, Timeframe
 from domain.clock import MarketClock
 
 LEASE_SECONDS = 2.0
+STEP: Final = "step"
+Speed = float | Literal["step"]
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -27,8 +32,16 @@ class ClockRefused(Exception):
     """The stored clock can't go on with this market; the message says what to do."""
 
 
+class AdvanceRefused(Exception):
+    """The market can't go to the instant asked for; the message names the rule. ``status`` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class MarketClockKeeper:
-    """Keeps one market's time in ``path``.
+    """Keeps one market's time in ``path``, at a ``speed`` (market seconds per wall second) or in steps.
 
     ``start`` is used when ``path`` does not exist yet. Raises ClockRefused when ``path`` belongs to another epoch or
     can't be read, and OSError when it can't be written. ``monotonic_ns`` is the elapsing time behind it.
@@ -40,15 +53,15 @@ class MarketClockKeeper:
         *,
         epoch: str,
         start: datetime,
-        speed: float,
+        speed: Speed,
         until: datetime | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        if not speed > 0:
+        if speed != STEP and not speed > 0:
             raise ValueError(f"speed: {speed} must be above 0")
         self.epoch = epoch
         self._path = path
-        self._speed = speed
+        self._speed = 0.0 if speed == STEP else speed
         self._monotonic_ns = monotonic_ns
         self._until_us = None if until is None else _to_us(until)
         self._anchor_us = self._load(_to_us(start))
@@ -59,7 +72,12 @@ class MarketClockKeeper:
 
     @property
     def speed(self) -> float:
+        """Market seconds per wall second, 0 in step mode."""
         return self._speed
+
+    @property
+    def step(self) -> bool:
+        return self._speed == 0
 
     @property
     def until(self) -> datetime | None:
@@ -68,8 +86,13 @@ class MarketClockKeeper:
 
     @property
     def paused(self) -> bool:
-        """Whether market time stands still now (halted at ``until``, or closed)."""
-        return self._closed or (self._until_us is not None and self._now_us() >= self._until_us)
+        """Whether market time stands still now (in step mode, halted at ``until``, or closed)."""
+        return self._closed or self.step or self.halted
+
+    @property
+    def halted(self) -> bool:
+        """Whether market time has come to ``until``: it goes no further."""
+        return self._until_us is not None and self._now_us() >= self._until_us
 
     def now(self) -> datetime:
         """Market time, aware UTC to the microsecond; never less than an earlier answer, across restarts too."""
@@ -80,7 +103,34 @@ class MarketClockKeeper:
 
     def read(self) -> MarketClock:
         """One reading: epoch, market time, speed, and the wall time it was taken at."""
-        return MarketClock(epoch=self.epoch, now=self.now(), speed=self._speed, read_at=datetime.now(UTC))
+        now = self.now()
+        return MarketClock(epoch=self.epoch, now=now, speed=self._speed, read_at=datetime.now(UTC), step=self.step)
+
+    def advance(self, to: datetime | None = None) -> datetime:
+        """Step mode: let market time be ``to`` (by default, and at most, the next quarter hour); where it stands then.
+
+        The market's present instant is no step and no error, so that an advance may be asked for again. Raises
+        AdvanceRefused for an instant that is past or too far, at the end of the market, and where time runs by itself.
+        """
+        if not self.step:
+            raise AdvanceRefused(
+                f"the market's time runs by itself at speed {self._speed:g}: it is not in step mode", 409
+            )
+        now = _from_us(self._anchor_us)
+        if to is not None and to < now:
+            raise AdvanceRefused(f"to: {to.isoformat()} has passed, the market is at {now.isoformat()}", 400)
+        if to == now:
+            return now
+        if self.halted:
+            raise AdvanceRefused(f"the market is over: its data ended at {now.isoformat()}", 409)
+        furthest = Timeframe.M15.floor(now) + Timeframe.M15.duration
+        if to is not None and to > furthest:
+            rule = "the market goes no further than the next quarter hour at once"
+            raise AdvanceRefused(f"to: {to.isoformat()} is after {furthest.isoformat()}: {rule}", 400)
+        target_us = _to_us(to or furthest)
+        self._extend_lease(target_us if self._until_us is None else min(target_us, self._until_us))
+        self._anchor_us = self._lease_us
+        return _from_us(self._anchor_us)
 
     def set_speed(self, speed: float) -> None:
         """Go on from now at another speed (market seconds per wall second). Raises ValueError unless above 0."""

@@ -50,6 +50,14 @@ class Liquidity:
     qty_per_bp: float
 
 
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """Open interest (base coin) of a perpetual, stamped with the market instant at which it was known."""
+
+    at: datetime
+    value: Decimal
+
+
 class Feed(Protocol):
     """A market. All times are market time, aware UTC.
 
@@ -68,6 +76,10 @@ class Feed(Protocol):
         """Trades with ``after < at <= until`` of every symbol, in order of (at, category, symbol, sequence)."""
         ...
 
+    def trades(self, category: Category, symbol: str, after: datetime, until: datetime) -> Iterator[Tick]:
+        """The ticks of one symbol with ``after < at <= until``, made as they are taken."""
+        ...
+
     def recent_ticks(self, category: Category, symbol: str, now: datetime, limit: int) -> list[Tick]:
         """The last ``limit`` trades at or before ``now``, oldest first."""
         ...
@@ -79,5 +91,14 @@ class Feed(Protocol):
         ...
 
     def last_price(self, category: Category, symbol: str, now: datetime) -> Decimal: ...
+
+    def open_interest(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[Interest]:
+        """The newest ``limit`` stamps of a perpetual in [start, end] as known at ``now``, oldest first.
+
+        Stamps are whole multiples of ``interval_ms`` (itself of 5 minutes) since 1970; [] where the market has none.
+        """
+        ...
 
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity: ...

@@ -23,23 +23,33 @@ class FormingCandle:
         self._feed = feed
         self._timeframe = timeframe
         self._open_time = timeframe.floor(position)
+        self._close_time = self._open_time + timeframe.duration
         known = feed.bars(*name, timeframe, self._open_time, position, position)
         self._bar: Bar | None = known[0] if known else None
+        self._traded_at = position
+        self.moved = False  # whether the forming candle is another than the one last told
 
     def step(self, trades: Sequence[Tick], now: datetime) -> list[Row]:
-        """Rows to tell for the trades up to ``now``: each candle closed since, then the forming one if it moved."""
+        """Go on to ``now`` over the trades up to there; the rows of the candles closed since."""
         rows: list[Row] = []
-        forming = self._open_time if now < self._open_time + self._timeframe.duration else self._timeframe.floor(now)
-        if forming > self._open_time:
+        if now >= self._close_time:
+            forming = self._timeframe.floor(now)
             closed = self._feed.bars(*self.name, self._timeframe, self._open_time, forming - _MILLISECOND, now)
             rows = [self._row(bar, bar.open_time + self._timeframe.duration) for bar in closed]
-            self._open_time, self._bar = forming, None
-        fresh = [tick for tick in trades if tick.at >= forming]
-        for tick in fresh:
-            self._bar = _grown(self._bar, forming, tick)
-        if fresh and self._bar is not None:
-            rows.append(self._row(self._bar, fresh[-1].at))
+            self._open_time, self._close_time = forming, forming + self._timeframe.duration
+            self._bar, self.moved = None, False
+        for tick in trades:
+            if tick.at >= self._open_time:
+                self._bar = _grown(self._bar, self._open_time, tick)
+                self._traded_at, self.moved = tick.at, True
         return rows
+
+    def forming(self) -> Row | None:
+        """The row of the forming candle, if it moved since this was last asked."""
+        if not self.moved or self._bar is None:
+            return None
+        self.moved = False
+        return self._row(self._bar, self._traded_at)
 
     def _row(self, bar: Bar, traded_at: datetime) -> Row:
         start = to_millis(bar.open_time)

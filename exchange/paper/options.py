@@ -8,13 +8,18 @@ from decimal import Decimal
 from pathlib import Path
 
 from exchange.paper.auth import ApiKey
+from exchange.paper.clock import Speed
+
+TICKS_PER_MINUTE = 4.0
 
 
 @dataclass(frozen=True)
 class PaperOptions:
     """Options of one paper exchange, as its command line gives them.
 
-    ``port`` 0 takes any free one. ``speed`` is market seconds per wall second. ``replay`` are OHLCV files, each one
+    ``port`` 0 takes any free one. ``speed`` is market seconds per wall second, or ``step``: the market
+    stands still until it is told to advance. ``ticks_per_minute`` is how dense trades are (not on a manual market);
+    every candle has at least 4 and at most 288. ``replay`` are OHLCV files, each one
     symbol's bars (``spot:`` or ``linear:`` before the path limits it to a category); ``manual`` asks for the feed whose
     ticks come by ``POST /paper/ticks``; neither means the synthetic market. ``start`` is where market time begins.
     ``deposit`` is credited once, when ``data_dir`` is first used. No ``key``: one is made and told at the start.
@@ -24,7 +29,8 @@ class PaperOptions:
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 8100
-    speed: float = 1.0
+    speed: Speed = 1.0
+    ticks_per_minute: float = TICKS_PER_MINUTE
     seed: int = 1
     replay: tuple[str, ...] = ()
     manual: bool = False

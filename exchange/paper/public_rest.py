@@ -1,4 +1,4 @@
-"""The public REST endpoints under ``/v5/market`` and the market's clock, on Bybit's v5 wire.
+"""The public REST endpoints under ``/v5/market``, on Bybit's v5 wire.
 
 Times of requests and ``time`` of answers are the wall's; times of candles and trades are the market's.
 """
@@ -7,30 +7,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from domain.market import Category, FilterViolation, Side
+from domain.candle import from_ms
+from domain.market import Category
 from exchange.paper.core.refusal import Refusal, params_error
-from exchange.paper.faults import loopback_only
-from exchange.paper.feeds.bar_feed import UnknownSymbol
-from exchange.paper.feeds.manual import ManualFeed, PushedTrade
 from exchange.paper.instruments import linear_row, spot_row
-from exchange.paper.params import Params
+from exchange.paper.params import Params, cursor_text
 from exchange.paper.quotes import INTERVALS, QuoteBoard, kline_row, kline_window, trade_row
-from exchange.paper.wire import to_millis
+from exchange.paper.wire import number, to_millis
 
 if TYPE_CHECKING:
     from exchange.paper.venue import Venue
 
 _EMPTY_CATEGORIES = ("inverse", "option")
+INTEREST_INTERVALS = {
+    name: minutes * 60_000
+    for name, minutes in {"5min": 5, "15min": 15, "30min": 30, "1h": 60, "4h": 240, "1d": 1440}.items()
+}
 _MS_LIMIT = 253_402_300_799_999  # the end of year 9999
 
 Answer = dict[str, Any]
@@ -47,12 +46,9 @@ def public_routes(venue: Venue) -> list[Route]:
         "tickers": market.tickers,
         "orderbook": market.order_book,
         "recent-trade": market.recent_trades,
+        "open-interest": market.open_interest,
     }
-    return [
-        *(Route(f"/v5/market/{name}", _endpoint(handler), methods=["GET"]) for name, handler in answers.items()),
-        Route("/paper/clock", _clock_endpoint(venue), methods=["GET"]),
-        Route("/paper/ticks", loopback_only(_push_endpoint(venue)), methods=["POST"]),
-    ]
+    return [Route(f"/v5/market/{name}", _endpoint(handler), methods=["GET"]) for name, handler in answers.items()]
 
 
 def _endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -143,6 +139,27 @@ class _Market:
         ticks = self._venue.feed.recent_ticks(category, symbol, self._venue.position, limit)
         return {"category": category.value, "list": [trade_row(tick) for tick in reversed(ticks)]}
 
+    def open_interest(self, params: Params) -> Answer:
+        """Newest first, from ``endTime`` (the market's now without it) back to ``startTime``."""
+        category = params.category()
+        if category is not Category.LINEAR:
+            raise params_error(f"category invalid: {category} has no open interest")
+        symbol, code = self._symbol(params), params.required("intervalTime")
+        interval_ms = INTEREST_INTERVALS.get(code)
+        if interval_ms is None:
+            raise params_error(f"intervalTime invalid: {code!r} is none of {', '.join(INTEREST_INTERVALS)}")
+        start, end = _instant(params, "startTime"), _instant(params, "endTime")
+        if start is not None and end is not None and start > end:
+            raise params_error(f"startTime invalid: {start} is after endTime {end}")
+        now, limit, before = self._venue.position, params.limit(50, 200), params.before()
+        bounds = [bound for bound in (end, None if before is None else before - 1) if bound is not None]
+        last = from_ms(min(bounds)) if bounds and min(bounds) < to_millis(now) else now
+        stamps = self._venue.feed.open_interest(symbol, interval_ms, from_ms(start or 0), last, now, limit + 1)
+        told = stamps[-limit:]
+        rows = [{"openInterest": number(x.value), "timestamp": str(to_millis(x.at))} for x in reversed(told)]
+        cursor = cursor_text(to_millis(told[0].at) if len(stamps) > limit else None)
+        return {"symbol": symbol, "category": category.value, "list": rows, "nextPageCursor": cursor}
+
     def _symbol(self, params: Params) -> str:
         symbol = params.required("symbol")
         if (params.category(), symbol) not in self._board.instruments:
@@ -158,70 +175,6 @@ def _instant(params: Params, name: str) -> int | None:
     if not 0 <= value <= _MS_LIMIT:
         raise params_error(f"{name} invalid: {value} is not a time in milliseconds")
     return value
-
-
-def _clock_endpoint(venue: Venue) -> Callable[[Request], Awaitable[Response]]:
-    async def clock(request: Request) -> Response:
-        venue.pump()
-        # what is told as now has been processed: a candle that ended by then is whole in every later answer
-        reading = venue.clock.read().model_copy(update={"now": venue.position})
-        return _json({**reading.model_dump(mode="json"), "paused": venue.clock.paused})
-
-    return clock
-
-
-class TradeToPush(BaseModel):
-    """One trade of ``POST /paper/ticks``; numbers may be strings."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    category: Category
-    symbol: str
-    price: Decimal = Field(gt=0, max_digits=30)
-    qty: Decimal | None = Field(None, gt=0, max_digits=30)
-    side: Side | None = None
-
-
-_TRADES = TypeAdapter(list[TradeToPush])
-
-
-def _push_endpoint(venue: Venue) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /paper/ticks`` [{category, symbol, price, qty?, side?}, ...]: make trades happen on a manual market.
-
-    Answers when they are published: ``at`` is their market time, ``published_ns`` the wall time at which the first of
-    their messages was handed to the sockets. Bad input: 400 with ``error`` naming the field, and nothing happened.
-    """
-
-    async def push(request: Request) -> Response:
-        feed = venue.feed
-        if not isinstance(feed, ManualFeed):
-            return _json({"error": "this market is not manual: its trades are its own"}, 409)
-        try:
-            asked = _TRADES.validate_json(await request.body())
-            if not asked:
-                return _json({"error": "body: at least one trade is needed"}, 400)
-            trades = [PushedTrade(t.category, t.symbol, t.price, t.qty, t.side) for t in asked]
-            ticks = feed.push(trades, venue.clock.now())
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "body"
-            return _json({"error": f"{where}: {first['msg']}"}, 400)
-        except FilterViolation as violation:
-            return _json({"error": str(violation)}, 400)
-        except UnknownSymbol as unknown:
-            return _json({"error": f"symbol: {unknown.args[0]} is not traded"}, 400)
-        published = venue.hub.published(ticks[-1].at)
-        venue.pump()
-        published_ns = await published
-        rows = [{"category": t.category, "symbol": t.symbol, "sequence": t.sequence} for t in ticks]
-        at = ticks[0].at
-        return _json({"at": _iso(at), "at_ms": to_millis(at), "published_ns": published_ns, "ticks": rows})
-
-    return push
-
-
-def _iso(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()
 
 
 def _json(content: Any, status: int = 200) -> Response:

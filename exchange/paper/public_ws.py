@@ -1,26 +1,29 @@
 """The public sockets ``/v5/public/spot`` and ``/v5/public/linear``: trades, tickers, top of book and candles.
 
-``PublicHub.publish`` tells a stretch of the market: all trades at once, then tickers, books and candles. A message is
-encoded once per topic however many listen. It never waits: each socket has its own queue, and one too slow is closed.
+``PublicHub.publish`` tells a stretch of the market: all trades at once, then tickers, books and candles. Every trade
+and every closed candle is told; tickers and forming candles no more often than their pace, but their last state always.
+A message is encoded once per topic however many listen. It never waits: each socket has its own queue, and one too slow
+is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import orjson
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from domain.market import Category
 from exchange.paper.feed import Feed, Tick
 from exchange.paper.forming_candle import FormingCandle
+from exchange.paper.pacing import Pacer
+from exchange.paper.public_socket import PublicSocket
 from exchange.paper.quotes import INTERVALS, QuoteBoard, Row, trade_id
 from exchange.paper.wire import number, to_millis
 
@@ -28,10 +31,10 @@ if TYPE_CHECKING:
     from exchange.paper.clock import MarketClockKeeper
     from exchange.paper.venue import Venue
 
-# pybit loses a subscription whose acknowledgement is faster than it notes the callback
-ACK_DELAY_SECONDS = 0.02
-_MOST_WAITING = 20_000
 _MOST_TRADES = 1024
+# of the wall, whatever the market's speed: about as often as Bybit tells them
+_TICKER_SECONDS = 0.1
+_FORMING_SECONDS = 0.25
 
 Name = tuple[Category, str]
 Topic = tuple[Category, str]  # a category and the topic as the client wrote it
@@ -56,10 +59,11 @@ class PublicHub:
         self.board = QuoteBoard(feed)
         self.position = clock.now()
         self._feed = feed
-        self._listeners: dict[Topic, set[_PublicSocket]] = {}
-        self._sockets: set[_PublicSocket] = set()
+        self._listeners: dict[Topic, set[PublicSocket]] = {}
+        self._sockets: set[PublicSocket] = set()
         self._candles: dict[Topic, FormingCandle] = {}
         self._told_tickers: dict[Topic, Row] = {}
+        self._pacer: Pacer[Topic] = Pacer(self._tell_state)
         self._untold: list[tuple[dict[Name, list[Tick]], datetime]] = []
         self._waiting: list[tuple[datetime, asyncio.Future[int]]] = []
 
@@ -77,16 +81,33 @@ class PublicHub:
             asyncio.get_running_loop().call_soon(self._tell_rest)
         self._untold.append((by_name, now))
 
+    def tell_all(self) -> None:
+        """Tell at once what else would come later: the market stands still after this."""
+        self._tell_rest()
+        self._pacer.flush()
+
     def _tell_rest(self) -> None:
         """Tell what the trades changed: a turn of the loop later, when the trades are on their way."""
         untold, self._untold = self._untold, []
         for by_name, now in untold:
-            for name in by_name:
-                self._tell_ticker(name)
-                self._tell_book(name)
+            for category, symbol in by_name:
+                ticker = category, f"tickers.{symbol}"
+                if ticker in self._listeners:
+                    self._pacer.changed(ticker, _TICKER_SECONDS)
+                self._tell_book((category, symbol))
             for topic, candle in self._candles.items():
                 for row in candle.step(by_name.get(candle.name, ()), now):
                     self._tell(topic, self._message(topic[1], "snapshot", [row]))
+                if candle.moved:
+                    self._pacer.changed(topic, _FORMING_SECONDS)
+
+    def _tell_state(self, topic: Topic) -> None:
+        """Tell a ticker or a forming candle as it now is."""
+        candle = self._candles.get(topic)
+        if candle is None:
+            self._tell_ticker(topic)
+        elif (row := candle.forming()) is not None:
+            self._tell(topic, self._message(topic[1], "snapshot", [row]))
 
     def published(self, instant: datetime) -> asyncio.Future[int]:
         """The next publication that tells the market up to ``instant``: the wall time (ns) at which it began."""
@@ -97,7 +118,7 @@ class PublicHub:
     async def serve(self, websocket: WebSocket, category: Category) -> None:
         """Serve one socket until it ends."""
         await websocket.accept()
-        socket = _PublicSocket(websocket, category, self)
+        socket = PublicSocket(websocket, category, self)
         self._sockets.add(socket)
         try:
             await socket.run()
@@ -110,7 +131,7 @@ class PublicHub:
         """Those of ``topics`` that this market does not have."""
         return [topic for topic in topics if not self._known(category, topic)]
 
-    def join(self, category: Category, names: Iterable[str], socket: _PublicSocket) -> None:
+    def join(self, category: Category, names: Iterable[str], socket: PublicSocket) -> None:
         """Subscribe a socket from here on; it is told at once what the topics' later messages build on."""
         self._tell_rest()  # a new candle or ticker begins with what was published, not with it once more
         for text in names:
@@ -131,12 +152,12 @@ class PublicHub:
             elif kind == "orderbook":
                 socket.send(self._book_message(category, symbol))
 
-    def leave(self, category: Category, names: Iterable[str], socket: _PublicSocket) -> None:
+    def leave(self, category: Category, names: Iterable[str], socket: PublicSocket) -> None:
         """Unsubscribe a socket from topics."""
         for text in names:
             self._leave((category, text), socket)
 
-    def _leave(self, topic: Topic, socket: _PublicSocket) -> None:
+    def _leave(self, topic: Topic, socket: PublicSocket) -> None:
         listeners = self._listeners.get(topic)
         if listeners is None:
             return
@@ -145,6 +166,7 @@ class PublicHub:
             del self._listeners[topic]
             self._candles.pop(topic, None)
             self._told_tickers.pop(topic, None)
+            self._pacer.forget(topic)
 
     def _known(self, category: Category, topic: str) -> bool:
         match topic.split("."):
@@ -170,11 +192,8 @@ class PublicHub:
             rows = [_trade(tick) for tick in trades[begin : begin + _MOST_TRADES]]
             self._tell(topic, self._message(topic[1], "snapshot", rows))
 
-    def _tell_ticker(self, name: Name) -> None:
-        category, symbol = name
-        topic = category, f"tickers.{symbol}"
-        if topic not in self._listeners:
-            return
+    def _tell_ticker(self, topic: Topic) -> None:
+        category, symbol = topic[0], topic[1].partition(".")[2]
         row, told = self.board.ticker(category, symbol, self.position), self._told_tickers.get(topic)
         self._told_tickers[topic] = row
         sequence = to_millis(self.position)
@@ -222,86 +241,3 @@ def _trade(tick: Tick) -> Row:
         "RPI": False,
         "seq": tick.sequence,
     }
-
-
-class _PublicSocket:
-    """One connection: a queue of encoded messages, and the commands it sends."""
-
-    def __init__(self, websocket: WebSocket, category: Category, hub: PublicHub) -> None:
-        self._websocket = websocket
-        self._category = category
-        self._hub = hub
-        self._conn_id = uuid4().hex[:20]
-        self._outbox: deque[str] = deque()
-        self._filled = asyncio.Event()
-        self._cut = asyncio.Event()
-
-    def send(self, message: str) -> None:
-        """Queue an encoded message; a client that lets too many wait is cut off."""
-        if self._cut.is_set():
-            return
-        self._outbox.append(message)
-        self._filled.set()
-        if len(self._outbox) > _MOST_WAITING:
-            self._cut.set()
-            self._outbox.clear()
-
-    async def run(self) -> None:
-        tasks = {asyncio.create_task(work) for work in (self._write(), self._read(), self._cut.wait())}
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._cut.set()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _write(self) -> None:
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._outbox:
-                await self._websocket.send({"type": "websocket.send", "text": self._outbox.popleft()})
-
-    async def _read(self) -> None:
-        while True:
-            try:
-                text = await self._websocket.receive_text()
-            except (WebSocketDisconnect, RuntimeError, KeyError):  # gone, cut in between, or not a text frame
-                return
-            try:
-                request = orjson.loads(text)
-            except orjson.JSONDecodeError:
-                self._reply({}, success=False, ret_msg="request is not valid JSON")
-                continue
-            self._answer(request if isinstance(request, dict) else {})
-
-    def _answer(self, request: dict[str, Any]) -> None:
-        args = request.get("args")
-        topics = [str(arg) for arg in args] if isinstance(args, list) else []
-        match request.get("op"):
-            case "ping":
-                self._reply(request, success=True, ret_msg="pong")
-            case "subscribe":
-                unknown = self._hub.unknown(self._category, topics)
-                if unknown or not topics:
-                    problem = f"error:handler not found,topic:{','.join(unknown) or '(none)'}"
-                    self._reply(request, success=False, ret_msg=problem)
-                else:
-                    asyncio.get_running_loop().call_later(ACK_DELAY_SECONDS, self._join, request, topics)
-            case "unsubscribe":
-                self._hub.leave(self._category, topics, self)
-                self._reply(request, success=True)
-            case other:
-                self._reply(request, success=False, ret_msg=f"unknown op {other!r}")
-
-    def _join(self, request: dict[str, Any], topics: list[str]) -> None:
-        if not self._cut.is_set():
-            self._reply(request, success=True, ret_msg="subscribe")
-            self._hub.join(self._category, topics, self)
-
-    def _reply(self, request: dict[str, Any], *, success: bool, ret_msg: str = "") -> None:
-        reply = {"success": success, "ret_msg": ret_msg, "conn_id": self._conn_id}
-        if "req_id" in request:
-            reply["req_id"] = request["req_id"]
-        self.send(orjson.dumps({**reply, "op": request.get("op", "")}).decode())

@@ -2,7 +2,7 @@
 
 24 h statistics cover the last 95 closed 15-minute candles and the forming one. Perpetuals mark at the last price; the
 index is the spot price where the market has the symbol there. No funding is charged yet, so its rate is 0; open
-interest is half a day's volume.
+interest is the market's, or half a day's volume where it has none.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class _Day:
     low: Decimal | None
     volume: Decimal
     turnover: Decimal
+    interest: Decimal | None
 
 
 class QuoteBoard:
@@ -73,7 +74,8 @@ class QuoteBoard:
             return {**common, "usdIndexPrice": number(last)}
         spot = (Category.SPOT, symbol) in self.instruments
         index = self._feed.last_price(Category.SPOT, symbol, now) if spot else last
-        interest = Decimal(common["volume24h"]) / 2
+        known = self._day(category, symbol, now).interest
+        interest = Decimal(common["volume24h"]) / 2 if known is None else known
         return {
             **common,
             "indexPrice": number(index),
@@ -144,9 +146,16 @@ class QuoteBoard:
             low=min((bar.low for bar in closed), default=None),
             volume=sum((bar.volume for bar in closed), Decimal(0)),
             turnover=sum((bar.turnover for bar in closed), Decimal(0)),
+            interest=self._interest(symbol, forming) if category is Category.LINEAR else None,
         )
         self._days[category, symbol] = made
         return made
+
+    def _interest(self, symbol: str, at: datetime) -> Decimal | None:
+        """The last open interest stamped in the day up to ``at``."""
+        quarter = Timeframe.M15.milliseconds
+        stamps = self._feed.open_interest(symbol, quarter, at - _DAY, at, at, 1)
+        return stamps[-1].value if stamps else None
 
 
 def trade_id(tick: Tick) -> str:

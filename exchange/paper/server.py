@@ -24,6 +24,7 @@ from exchange.paper.connections import Connections
 from exchange.paper.faults import FaultMiddleware, Faults, fault_routes
 from exchange.paper.feed import Feed
 from exchange.paper.journal import Journal
+from exchange.paper.market_control import control_routes
 from exchange.paper.options import PaperOptions
 from exchange.paper.private_rest import private_routes
 from exchange.paper.private_ws import PrivateHub
@@ -107,6 +108,7 @@ def application(venue: Venue, keyring: Keyring, connections: Connections) -> ASG
     faults = Faults(connections)
     routes = [
         *public_routes(venue),
+        *control_routes(venue),
         *private_routes(venue, keyring),
         *fault_routes(faults),
         *books_routes(venue),

@@ -98,6 +98,20 @@ class Venue:
         elif time.monotonic() - self._saved_at > QUIET_SAVE_SECONDS:
             self._append([])
 
+    async def advance(self, to: datetime | None = None) -> None:
+        """Step mode: go on to ``to``, by default the next quarter hour. Raises AdvanceRefused.
+
+        Returns when the trades up to there are processed and told, and what they caused is on disk and told.
+        """
+        self.clock.advance(to)
+        try:
+            self.pump()
+        except Exception as error:
+            self._break(error)
+            raise
+        self.hub.tell_all()
+        await self._append([])
+
     async def submit(self, make: Callable[[datetime], Command]) -> Applied:
         """Do a command at the market's now. Returns once it is on disk; raises Refusal with nothing changed."""
         try:

@@ -11,6 +11,7 @@ from api.keys import hash_key, key_id_of
 from db.base import Base
 from db.models import (
     ApiKey,
+    BlockedSignal,
     ExecutionApplication,
     GuardLease,
     InstrumentRow,
@@ -22,9 +23,13 @@ from db.models import (
     Position,
     PositionEvaluation,
     PositionTarget,
+    Scan,
+    Signal,
     WalletAccount,
     WalletBalance,
+    WatchlistScore,
 )
+from db.repositories.strategies import seed_strategies
 from db.session import Database
 from tests.support.waiting import run
 
@@ -289,3 +294,78 @@ def instrument(symbol: str = "BTCUSDT", category: str = "spot", **changes: Any) 
 
 def key_row(key: str, role: str, **changes: Any) -> ApiKey:
     return ApiKey(key_id=key_id_of(key), hash=hash_key(key), role=role, name=role, **changes)
+
+
+def signal(number: int, **changes: Any) -> Signal:
+    """A momentum signal of a 4h close on BTCUSDT that every gate let pass; each number is one close later."""
+    close = ENTERED + timedelta(hours=4 * number)
+    fields: dict[str, Any] = {
+        "signal_id": position_id(number),
+        "epoch": "test",
+        "close_at": close,
+        "strategy": "momentum",
+        "category": "spot",
+        "symbol": "BTCUSDT",
+        "side": "long",
+        "timeframe": "4h",
+        "score": 71.5,
+        "price": Decimal(60000),
+        "evidence": {"roc": 4.2},
+        "inputs": {"4h": {"bars": 200}},
+        "verdicts": [{"gate": "trading_halted", "passed": True, "value": "", "threshold": "", "detail": ""}],
+        "blocked_by": None,
+        "config_version": 1,
+        "settings_version": 1,
+        "decided_at": close + timedelta(seconds=2),
+        "trace_id": "",
+    }
+    return Signal(**{**fields, **changes})
+
+
+def block(number: int, gate: str, place: int = 0, stage: str = "decision") -> BlockedSignal:
+    return BlockedSignal(
+        signal_id=position_id(number),
+        stage=stage,
+        place=place,
+        gate=gate,
+        value="26",
+        threshold="25",
+        detail="a test",
+        at=ENTERED + timedelta(hours=4 * number, seconds=2),
+    )
+
+
+def scan(number: int, **changes: Any) -> Scan:
+    now = datetime.now(UTC)
+    fields: dict[str, Any] = {
+        "epoch": "test",
+        "close_at": ENTERED + timedelta(hours=4 * number),
+        "timeframes": ["4h"],
+        "state": "done",
+        "decided_at": ENTERED + timedelta(hours=4 * number, seconds=2),
+        "symbols": 6,
+        "settings_version": 1,
+        "started_wall": now - timedelta(minutes=30) + timedelta(seconds=number),
+        "finished_wall": now - timedelta(minutes=30) + timedelta(seconds=number + 1.5),
+    }
+    return Scan(**{**fields, **changes})
+
+
+def score(strategy: str, symbol: str, value: float) -> WatchlistScore:
+    return WatchlistScore(
+        strategy=strategy, category="spot", symbol=symbol, score=value, evidence={"roc": value}, close_at=ENTERED
+    )
+
+
+def seed(dsn: str) -> None:
+    """The strategies' default configurations, as the worker's first start leaves them."""
+
+    async def write() -> None:
+        database = Database(dsn, pool_size=1)
+        try:
+            async with database.session() as session:
+                await seed_strategies(session, "paper")
+        finally:
+            await database.close()
+
+    run(write())

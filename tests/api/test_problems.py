@@ -21,7 +21,7 @@ KEYED = {"Idempotency-Key": "key-of-a-bad-request"}
         ({"side": "buy", "symbol": "btc/usdt", "usd": "10", "reason": "test"}, "symbol", "pattern"),
         ({"side": "buy", "symbol": "BTCUSDT", "usd": "-1", "reason": "test"}, "usd", "greater than 0"),
         ({"side": "buy", "symbol": "BTCUSDT", "usd": "NaN", "reason": "test"}, "usd", "finite"),
-        ({"side": "buy", "symbol": "BTCUSDT", "reason": "test"}, "body", "exactly one of usd and qty"),
+        ({"side": "buy", "symbol": "BTCUSDT", "reason": "test"}, "(body)", "exactly one of usd and qty"),
         ({"side": "buy", "symbol": "BTCUSDT", "usd": "10"}, "reason", "required"),
         (
             {"side": "buy", "symbol": "BTCUSDT", "usd": "10", "reason": "test", "leverage": 50},
@@ -55,6 +55,7 @@ def test_malformed_json_is_a_problem_too(api: RunningApi) -> None:
         answer = http.post("/v1/trades", content=b"{not json", headers=headers)
     assert answer.status_code == 422
     assert answer.json()["type"] == "/problems/invalid-request"
+    assert [fault["field"] for fault in answer.json()["fields"]] == ["(body)"]
 
 
 def test_a_trade_without_an_idempotency_key_names_the_header(api: RunningApi) -> None:

@@ -14,6 +14,7 @@ from tests.support.servers import Server
 from tests.support.temporal import running_temporal
 from tests.support.trading import Trading, settings_for, trading_on
 from tests.support.worker import trading_worker_process
+from workers.verify import verify
 
 
 @dataclass
@@ -23,6 +24,11 @@ class Arena:
     trading: Trading
     settings: Settings
     worker: Callable[[str], Server]
+
+    async def assert_nothing_is_wrong(self) -> None:
+        """By the judge, which believes none of the processes."""
+        verdict = await verify(self.settings)
+        assert verdict.ok, verdict.findings
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ async def test_a_stop_of_a_peak_nobody_saw_exits_on_recovery_even_if_the_price_c
     exits = [order for order in await arena.trading.orders(position.position_id) if order.role == "X"]
     assert [order.state for order in exits] == ["filled"]
     assert exits[0].fired_epoch == 2, "fired by the second guard"
+    await arena.assert_nothing_is_wrong()
 
 
 async def test_a_peak_nobody_saw_raises_the_stop_that_fires_later(arena: Arena) -> None:
@@ -93,3 +94,4 @@ async def test_a_peak_nobody_saw_raises_the_stop_that_fires_later(arena: Arena) 
     await arena.trading.push(Category.LINEAR, "BTCUSDT", priced(position, "3.9"))
     settled = await handle.result()
     assert settled.exit_reason is ExitReason.TRAILING_TAKE_PROFIT
+    await arena.assert_nothing_is_wrong()

@@ -66,3 +66,4 @@ async def test_a_thawed_guard_that_was_taken_over_fires_nothing(arena: Arena) ->
 
     await handle.execute_update(PositionWorkflow.close, CloseRequest(reason="over", requested_by="test"))
     await handle.result()
+    await arena.assert_nothing_is_wrong()

@@ -16,6 +16,7 @@ from domain.position import PositionState
 from tests.support.paper import PaperExchange
 from tests.support.temporal import running_temporal
 from tests.support.trading import Trading, running_trading, settings_for
+from workers.verify import verify
 from workflows.position import CloseRequest, PositionWorkflow
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -31,7 +32,8 @@ async def test_fifty_lost_answers_leave_fifty_orders(
 ) -> None:
     exchange = paper_exchange("--manual")
     with running_temporal(scratch) as temporal:
-        async with running_trading(settings_for(database, temporal.address, exchange), exchange) as trading:
+        settings = settings_for(database, temporal.address, exchange)
+        async with running_trading(settings, exchange) as trading:
             await trading.fault(
                 kind="answer_lost",
                 endpoint="order/create",
@@ -41,6 +43,7 @@ async def test_fifty_lost_answers_leave_fifty_orders(
             together = asyncio.Semaphore(10)
             settled = await asyncio.gather(*(_one_position(trading, number, together) for number in range(POSITIONS)))
             books = await trading.books()
+            verdict = await verify(settings)
             (fault,) = [f for f in trading.exchange.control("GET", "faults")["faults"] if f["kind"] == "answer_lost"]
 
     assert fault["hits"] == POSITIONS, "every one of the answers was lost"
@@ -51,6 +54,7 @@ async def test_fifty_lost_answers_leave_fifty_orders(
     assert max(once.values()) == 1
     assert all(order["orderStatus"] == "Filled" for order in books["orders"] if order["orderLinkId"][-2] in "EX")
     assert books["check"]["ok"], books["check"]["problems"]
+    assert verdict.ok, verdict.findings
 
 
 async def _one_position(trading: Trading, number: int, together: asyncio.Semaphore) -> PositionState:

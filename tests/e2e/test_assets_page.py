@@ -71,7 +71,7 @@ def test_buy_watch_it_trail_and_close(system: TradingSystem, page: Page, tmp_pat
     page.get_by_text("No position is open").wait_for()
     page.screenshot(path=tmp_path / "empty.png")
 
-    page.get_by_role("button", name="Buy", exact=True).click()
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Buy", exact=True).click()
     page.get_by_placeholder("why this trade").fill("seen in a test")
     page.get_by_role("button", name=re.compile("^Buy .+USDT$")).click()
     with system.api.client() as client:
@@ -94,6 +94,35 @@ def test_buy_watch_it_trail_and_close(system: TradingSystem, page: Page, tmp_pat
     assert closed.exit_reason == "manual_close"
     page.get_by_text("No position is open").wait_for()
     page.screenshot(path=tmp_path / "closed.png")
+
+
+def test_every_page_opens_in_light_and_dark_as_the_system_says(page: Page, tmp_path: Path) -> None:
+    lightness = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.reload()
+        for name in ("Assets", "Analytics", "Strategies", "Signals"):
+            page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+            page.get_by_role("heading", name=name, exact=True).wait_for()
+            page.screenshot(path=tmp_path / f"{name.lower()}_{scheme}.png")
+            assert page.get_by_test_id("stException").count() == 0
+        background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+        lightness[scheme] = sum(int(part) for part in re.findall(r"\d+", background)[:3])
+    assert lightness["light"] > 600 > 150 > lightness["dark"]
+
+
+def test_trading_is_halted_and_resumed(system: TradingSystem, page: Page) -> None:
+    page.get_by_role("button", name="Halt", exact=True).click()
+    page.get_by_placeholder("why it is halted").fill("seen in a test")
+    page.get_by_role("button", name="Halt trading").click()
+    page.get_by_text("Trading is halted: no new entries.").wait_for()
+    with system.api.client() as client:
+        assert client.halt_status().halted
+        page.get_by_role("button", name="Resume", exact=True).click()
+        page.get_by_placeholder("why it may go on").fill("seen enough")
+        page.get_by_role("button", name="Resume trading").click()
+        page.get_by_role("button", name="Halt", exact=True).wait_for()
+        assert not client.halt_status().halted
 
 
 def _shown_position(page: Page) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
 from db.models import Position, SystemSetting
+from domain.candle import Timeframe
 from domain.exits import ExitPolicy
 from domain.ids import manual_position_id
 from domain.market import Category, PositionSide
@@ -25,10 +27,12 @@ from tests.support.waiting import eventually
 from tests.support.worker import trading_worker_process
 from workflows import account_stream, market_stream
 from workflows.account_stream import AccountStreamInput, AccountStreamWorkflow
+from workflows.backfill import BackfillInput, BackfillWorkflow, workflow_id_of
 from workflows.market_stream import MarketStreamInput, MarketStreamWorkflow
 from workflows.options import MARKET_QUEUE, TRADING_QUEUE
 from workflows.order import OrderWorkflow
 from workflows.position import CloseRequest, PositionWorkflow, SetTargets
+from workflows.snapshot import SnapshotInput, SnapshotWorkflow, snapshot_id
 
 Handle = WorkflowHandle[Any, Any]
 Handles = dict[str, Handle]
@@ -324,3 +328,51 @@ async def streams(stage: Stage) -> Handles:
     for handle in first.values():
         await until_ended(handle)
     return first
+
+
+@scenario
+async def backfills(stage: Stage) -> Handles:
+    """One of several stretches, a symbol nobody lists, one that is cancelled while the exchange is out."""
+    now = datetime.fromisoformat((await stage.trading.http.get("/paper/clock")).json()["now"])
+
+    async def start(symbol: str, bars: int) -> Handle:
+        timeframe = Timeframe.M15
+        wanted = BackfillInput(symbol=symbol, timeframe=timeframe, start=now - bars * timeframe.duration)
+        return await stage.trading.client.start_workflow(
+            BackfillWorkflow.run, wanted, id=workflow_id_of(symbol, timeframe), task_queue=MARKET_QUEUE
+        )
+
+    long = await start("BTCUSDT", 25_000)
+    await long.execute_update(BackfillWorkflow.opened)
+    await long.result()
+    unknown = await start("NOSUCHUSDT", 100)
+    await fails(unknown)
+    await stage.trading.fault(kind="http_5xx", endpoint="market/kline", count=None, match={"symbol": "SOLUSDT"})
+    cancelled = await start("SOLUSDT", 100)
+    await cancelled.execute_update(BackfillWorkflow.opened)
+    await cancelled.cancel()
+    await until_ended(cancelled)
+    return {"long": long, "unknown-symbol": unknown, "cancelled": cancelled}
+
+
+@scenario
+async def snapshots(stage: Stage) -> Handles:
+    """An hour that has passed, the same hour again, and one of another market, which is refused."""
+    clock = (await stage.trading.http.get("/paper/clock")).json()
+    hour = datetime.fromisoformat(clock["now"]).replace(minute=0, second=0, microsecond=0)
+
+    async def start(name: str, epoch: str) -> Handle:
+        return await stage.trading.client.start_workflow(
+            SnapshotWorkflow.run,
+            SnapshotInput(epoch=epoch, hour=hour),
+            id=f"{snapshot_id(hour)}/{name}",
+            task_queue=TRADING_QUEUE,
+        )
+
+    taken = await start("taken", clock["epoch"])
+    await taken.result()
+    again = await start("again", clock["epoch"])
+    await again.result()
+    elsewhere = await start("elsewhere", "another-market")
+    await fails(elsewhere)
+    return {"taken": taken, "again": again, "elsewhere": elsewhere}

@@ -7,7 +7,7 @@ The system's worker runs in the test's own process (``running_trading``) or in p
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,14 +26,19 @@ from domain.ids import OrderRole, manual_position_id
 from domain.market import Category, PositionSide
 from domain.order import OrderState
 from domain.position import PositionState
+from domain.strategies import STRATEGIES
+from domain.strategies.contract import Strategy
 from tests.support.paper import PaperExchange
 from tests.support.waiting import eventually
+from workers.always_on import ALWAYS_ON, AlwaysOn
 from workers.connections import Connections, exchange_of
-from workers.trading import market_worker, start_streams, trading_worker
+from workers.trading import market_worker, trading_worker
+from workflows import market_clock
 from workflows.options import TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
 from workflows.plugin import ats_plugin
 from workflows.position import PositionInput, PositionWorkflow
 
+WITHOUT_CLOCK = tuple(wanted for wanted in ALWAYS_ON if wanted.workflow_id != market_clock.WORKFLOW_ID)
 DEFAULT_POLICY = ExitPolicy(stop_loss_pct=Decimal(2), take_profit_pct=Decimal(6))
 
 
@@ -163,8 +168,13 @@ async def trading_on(settings: Settings, exchange: PaperExchange) -> AsyncIterat
 
 
 @asynccontextmanager
-async def running_trading(settings: Settings, exchange: PaperExchange) -> AsyncIterator[Trading]:
-    """The same with the trading worker's parts in this process. What still runs at the end is terminated."""
+async def running_trading(
+    settings: Settings, exchange: PaperExchange, strategies: Mapping[str, Strategy] = STRATEGIES, *, clock: bool = False
+) -> AsyncIterator[Trading]:
+    """The same with the trading worker's parts in this process. What still runs at the end is terminated.
+
+    ``clock``: the market clock runs too, with its warm-up, scans and snapshots.
+    """
     async with trading_on(settings, exchange) as trading, AsyncExitStack() as opened:
         gateway = exchange_of(settings)
         opened.push_async_callback(gateway.close)
@@ -173,9 +183,9 @@ async def running_trading(settings: Settings, exchange: PaperExchange) -> AsyncI
         book = GuardBook(trading.database, gateway)
         await book.start()
         opened.push_async_callback(book.close)
-        await opened.enter_async_context(trading_worker(connections, book))
+        await opened.enter_async_context(trading_worker(connections, book, strategies))
         await opened.enter_async_context(market_worker(connections))
-        await start_streams(trading.client)
+        await AlwaysOn(trading.client, ALWAYS_ON if clock else WITHOUT_CLOCK).ensure()
         opened.push_async_callback(_end_all, trading.client)
         yield trading
 

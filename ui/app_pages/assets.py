@@ -1,4 +1,4 @@
-"""Assets: what the account is worth, what is open, how it is protected, and the buttons to change it."""
+"""Assets: what the portfolio is worth and brought, what is open and how it is protected, and the buttons for it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import streamlit as st
 
 from client import ApiError, AtsClient
 from client.models import AccountView, ExecutionView, PositionView
-from ui.account_bar import show_account, show_balances, show_status
-from ui.confirmations import NOTICE, confirm_close, confirm_trade
+from ui.account_status import show_balances, show_status
+from ui.asset_rows import WISHED, show_assets
+from ui.confirmations import confirm_close, confirm_trade, confirm_wish
+from ui.dialogs import show_notice
+from ui.halting import show_halt, show_halt_buttons, show_halt_dialog
+from ui.portfolio_bar import show_portfolio
 from ui.position_rows import CLOSING, show_positions
-from ui.session import ask, recovered, show_outage
+from ui.session import ask, live
 from ui.styling import apply_style
 from ui.trade_history import show_closed, show_executions
 from ui.trade_ticket import ORDERING, show_ticket
@@ -21,9 +25,11 @@ _RECENT = 20
 def page() -> None:
     apply_style()
     _ticket()
-    st.header("Assets", anchor=False)
-    _status()
-    _live()
+    _head()
+    _figures()
+    _positions()
+    _markets()
+    _trades()
     _dialogs()
 
 
@@ -38,29 +44,57 @@ def _ticket() -> None:
         show_ticket(instruments, defaults.exit_policy)
 
 
-@st.fragment(run_every=10)
-def _status() -> None:
-    status = ask(lambda api: api.status())
-    if not isinstance(status, ApiError):  # an outage is told once, by the live part
-        show_status(status)
+@st.fragment(run_every=5)
+def _head() -> None:
+    """The title, the buttons over the whole system, and what stands in its way. The live part tells an outage."""
+    title, buttons = st.columns((1, 1), vertical_alignment="bottom")
+    title.header("Assets", anchor=False)
+    answer = ask(lambda api: (api.status(), api.halt_status()))
+    if isinstance(answer, ApiError):
+        return
+    status, halt = answer
+    with buttons:
+        show_halt_buttons(halt)
+    show_status(status)
+    show_halt(halt)
+
+
+@st.fragment(run_every=5)
+def _figures() -> None:
+    answer = ask(lambda api: (api.portfolio(), api.account()))
+    if not isinstance(answer, ApiError):
+        show_portfolio(*answer)
 
 
 @st.fragment(run_every=2)
-def _live() -> None:
-    """Everything that moves. An outage is told in one sentence; the first answer after it brings the page back."""
-    answer = ask(_everything)
-    if isinstance(answer, ApiError):
-        show_outage(answer)
+def _positions() -> None:
+    """What is open. An outage is told here, in one sentence; the first answer after it brings the page back."""
+    answer = live(lambda api: api.positions(state="active", limit=_MOST_OPEN))
+    if answer is None:
         return
-    if recovered():
-        st.rerun()
-    account, open_positions, closed, executions = answer
-    show_account(account)
     st.subheader("Open positions", anchor=False)
-    if open_positions:
-        show_positions(open_positions)
+    if answer.items:
+        show_positions(answer.items)
     else:
         st.info("No position is open. Choose a market, a symbol and an amount on the left, then Buy or Sell.")
+
+
+@st.fragment(run_every=5)
+def _markets() -> None:
+    answer = ask(lambda api: (api.portfolio(), api.instruments(), api.trade_defaults()))
+    if isinstance(answer, ApiError):
+        return
+    portfolio, instruments, defaults = answer
+    st.subheader("Markets", anchor=False)
+    show_assets(portfolio.assets, instruments, defaults.exit_policy)
+
+
+@st.fragment(run_every=5)
+def _trades() -> None:
+    answer = ask(_recent)
+    if isinstance(answer, ApiError):
+        return
+    account, closed, executions = answer
     trades, fills, balances = st.tabs(["Closed positions", "Executions", "Balances"])
     with trades:
         show_closed(closed)
@@ -70,10 +104,9 @@ def _live() -> None:
         show_balances(account.balances)
 
 
-def _everything(api: AtsClient) -> tuple[AccountView, list[PositionView], list[PositionView], list[ExecutionView]]:
+def _recent(api: AtsClient) -> tuple[AccountView, list[PositionView], list[ExecutionView]]:
     return (
         api.account(),
-        api.positions(state="active", limit=_MOST_OPEN).items,
         api.positions(state="closed", limit=_RECENT).items,
         api.executions(limit=_RECENT).items,
     )
@@ -81,15 +114,18 @@ def _everything(api: AtsClient) -> tuple[AccountView, list[PositionView], list[P
 
 def _dialogs() -> None:
     """A dialog is opened here, outside the live parts: their refresh would close one they had opened themselves."""
-    notice = st.session_state.pop(NOTICE, None)
-    if notice:
-        st.toast(notice, icon=":material/check_circle:")
+    show_notice()
     ticket = st.session_state.pop(ORDERING, None)
+    wish = st.session_state.pop(WISHED, None)
     position = st.session_state.pop(CLOSING, None)
     if ticket is not None:
         confirm_trade(ticket)
+    elif wish is not None:
+        confirm_wish(wish)
     elif position is not None:
         confirm_close(position)
+    else:
+        show_halt_dialog()
 
 
 page()

@@ -141,7 +141,9 @@ def _exchange(settings: Settings) -> Service:
         return {"ATS_PAPER_KEY": key, "ATS_PAPER_SECRET": secret}
 
     options = ["--port", str(paper.port), "--data-dir", str(settings.data_dir.resolve() / "exchange")]
-    options += ["--speed", f"{paper.speed:g}", "--seed", str(paper.seed), "--symbols", ",".join(paper.symbols)]
+    speed = paper.speed if paper.speed == "step" else f"{paper.speed:g}"
+    options += ["--speed", speed, "--ticks-per-minute", f"{paper.ticks_per_minute:g}"]
+    options += ["--seed", str(paper.seed), "--symbols", ",".join(paper.symbols)]
     options += ["--deposit", *(f"{coin}={amount}" for coin, amount in paper.deposit.items())]
     options += ["--start", paper.start] if paper.start else []
     options += ["--manual"] if paper.manual else []

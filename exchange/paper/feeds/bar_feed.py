@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from domain.candle import Timeframe, to_ms
+from domain.candle import Timeframe, from_ms, to_ms
 from domain.market import Category, Instrument
-from exchange.paper.feed import Bar, Liquidity, Tick
+from exchange.paper.feed import Bar, Interest, Liquidity, Tick
 from exchange.paper.feeds.tick_path import MIN_TICKS
 from exchange.paper.feeds.ticked_series import BarSource, TickedSeries
+from exchange.paper.options import TICKS_PER_MINUTE
 
-TICKS_PER_MINUTE = 4.0
 _MOST_TICKS_PER_BAR = 288
 _UP_TO_WHOLE_MS = timedelta(microseconds=999)
 
@@ -78,6 +78,10 @@ class BarFeed:
             yield from (entry[3] for entry in found)
             begin = upto
 
+    def trades(self, category: Category, symbol: str, after: datetime, until: datetime) -> Iterator[Tick]:
+        last = until if self.end is None else min(until, self.end)
+        return self._of(category, symbol).ticks(to_ms(after), to_ms(last))
+
     def recent_ticks(self, category: Category, symbol: str, now: datetime, limit: int) -> list[Tick]:
         return self._of(category, symbol).recent_ticks(to_ms(now), limit)
 
@@ -90,6 +94,13 @@ class BarFeed:
 
     def last_price(self, category: Category, symbol: str, now: datetime) -> Decimal:
         return self._of(category, symbol).last_price(to_ms(now))
+
+    def open_interest(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[Interest]:
+        source = self._of(Category.LINEAR, symbol).source
+        first, last = to_ms(start + _UP_TO_WHOLE_MS), to_ms(min(end, now))
+        return [Interest(from_ms(ms), value) for ms, value in source.open_interest(interval_ms, first, last, limit)]
 
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity:
         return self._of(category, symbol).liquidity(to_ms(now))

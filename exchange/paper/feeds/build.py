@@ -27,13 +27,15 @@ def build_feed(options: PaperOptions) -> Feed:
     if options.replay:
         from exchange.paper.feeds.replay import replay_feed  # pandas: half of the start-up time, for files only
 
-        return replay_feed(options.replay, seed=options.seed, start=options.start)
+        return replay_feed(
+            options.replay, seed=options.seed, start=options.start, ticks_per_minute=options.ticks_per_minute
+        )
     if not options.symbols:
         raise ValueError("symbols: at least one is needed")
     opening = dict(_opening(text) for text in options.symbols)
     if options.manual:
         return ManualFeed(options.data_dir / "manual.db", opening, start)
-    return synthetic_feed(opening, seed=options.seed, start=start)
+    return synthetic_feed(opening, seed=options.seed, start=start, ticks_per_minute=options.ticks_per_minute)
 
 
 def _opening(text: str) -> tuple[str, Decimal]:

@@ -1,7 +1,8 @@
 """OHLCV files (Parquet or CSV): read, checked row by row, refused with the row and the rule.
 
 Columns: ``open_time`` (a time, or milliseconds since 1970), ``open high low close volume``; optionally ``symbol``,
-``timeframe`` and ``turnover``. Symbol and timeframe otherwise come from a name like ``BTCUSDT_15m.csv``.
+``timeframe``, ``turnover`` and ``open_interest`` (base coin, known at the open time). Symbol and timeframe otherwise
+come from a name like ``BTCUSDT_15m.csv``.
 """
 
 from __future__ import annotations
@@ -37,13 +38,17 @@ class CandleFileRefused(ValueError):
 
 @dataclass(frozen=True)
 class CandleFile:
-    """A checked file. ``turnover`` is NaN where unknown, None without the column; ``digest`` identifies the content."""
+    """A checked file; ``digest`` identifies the content.
+
+    ``turnover`` and ``open_interest`` are NaN where unknown, None without the column.
+    """
 
     path: Path
     symbol: str
     timeframe: Timeframe
     series: CandleSeries
     turnover: npt.NDArray[np.float64] | None
+    open_interest: npt.NDArray[np.float64] | None
     digest: str
 
 
@@ -63,14 +68,9 @@ def read_candle_file(path: Path) -> CandleFile:
         validate(series, timeframe)
     except CandleDefect as defect:
         raise CandleFileRefused(path, defect.rule, defect.row) from None
-    turnover = None
-    if "turnover" in frame.columns:
-        turnover = _numbers(frame, "turnover")
-        wrong = np.flatnonzero((turnover < 0) | np.isinf(turnover))
-        if len(wrong):
-            raise CandleFileRefused(path, "turnover is negative or infinite", int(wrong[0]) + 1)
+    turnover, open_interest = (_amounts(path, frame, name) for name in ("turnover", "open_interest"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return CandleFile(path, symbol, timeframe, series, turnover, digest)
+    return CandleFile(path, symbol, timeframe, series, turnover, open_interest, digest)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -112,6 +112,17 @@ def _timeframe(path: Path, text: str) -> Timeframe:
 def _numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     """A column as float64, NaN where it isn't a number."""
     return np.array(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
+
+
+def _amounts(path: Path, frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64] | None:
+    """An optional column of amounts, NaN where unknown; None without the column."""
+    if name not in frame.columns:
+        return None
+    values = _numbers(frame, name)
+    wrong = np.flatnonzero((values < 0) | np.isinf(values))
+    if len(wrong):
+        raise CandleFileRefused(path, f"{name} is negative or infinite", int(wrong[0]) + 1)
+    return values
 
 
 def _open_times(path: Path, frame: pd.DataFrame) -> npt.NDArray[np.int64]:

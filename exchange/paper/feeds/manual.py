@@ -17,7 +17,7 @@ from pathlib import Path
 
 from domain.candle import EPOCH, Timeframe, from_ms, to_ms
 from domain.market import Category, FilterViolation, Instrument, Side
-from exchange.paper.feed import Bar, Liquidity, Tick
+from exchange.paper.feed import Bar, Interest, Liquidity, Tick
 from exchange.paper.feeds.bar_feed import UnknownSymbol
 from exchange.paper.feeds.trade_tape import TradeTape
 from exchange.paper.instruments import make_instrument
@@ -98,6 +98,9 @@ class ManualFeed:
         found.sort(key=lambda tick: (tick.at, tick.category, tick.symbol, tick.sequence))
         return iter(found)
 
+    def trades(self, category: Category, symbol: str, after: datetime, until: datetime) -> Iterator[Tick]:
+        return iter(self._of(category, symbol).between(after, until))
+
     def recent_ticks(self, category: Category, symbol: str, now: datetime, limit: int) -> list[Tick]:
         return self._of(category, symbol).recent(now, limit)
 
@@ -113,6 +116,12 @@ class ManualFeed:
 
     def last_price(self, category: Category, symbol: str, now: datetime) -> Decimal:
         return self._of(category, symbol).price_at(now)
+
+    def open_interest(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[Interest]:
+        self._of(Category.LINEAR, symbol)
+        return []
 
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity:
         return Liquidity(HALF_SPREAD_BPS, float(DEPTH_PER_BP / self._of(category, symbol).opening))

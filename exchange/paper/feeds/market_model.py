@@ -101,7 +101,7 @@ def traits_of(symbol: str) -> SymbolTraits:
 
 def factor_week(seed: int, number: int, before: FactorWeek | None) -> FactorWeek:
     """Week ``number`` of the common factor; ``before`` is the previous one (None at the beginning)."""
-    rng = _generator(seed, "factor", "", number)
+    rng = generator(seed, "factor", "", number)
     regimes = _regimes(rng, 2 if before is None else before.regime)
     by_bar = np.repeat(regimes, BARS_PER_DAY)
     log_volatility = _ar1(rng, before.log_volatility if before else 0, _MEMORY, _VOLATILITY_SPREAD)
@@ -120,7 +120,7 @@ def symbol_week(
     seed: int, symbol: str, traits: SymbolTraits, number: int, factor: FactorWeek, before: SymbolWeek | None
 ) -> SymbolWeek:
     """Week ``number`` of a symbol over that week's factor; ``before`` is its previous one."""
-    rng = _generator(seed, "symbol", symbol, number)
+    rng = generator(seed, "symbol", symbol, number)
     own_volatility = _ar1(rng, before.own_volatility if before else 0, _MEMORY, 0.8 * _VOLATILITY_SPREAD)
     own_deviation = traits.own * np.sqrt(factor.deviation * _BAR_DEVIATION) * np.exp(own_volatility)
     pull = _PULL_PER_WEEK * (before.own_level if before else 0) / _BILLION / BARS_PER_WEEK
@@ -186,5 +186,6 @@ def _key(seed: int, kind: str, symbol: str, number: int) -> int:
     return int.from_bytes(digest[:16], "big")
 
 
-def _generator(seed: int, kind: str, symbol: str, number: int) -> np.random.Generator:
+def generator(seed: int, kind: str, symbol: str, number: int) -> np.random.Generator:
+    """Random numbers of one week of one thing: always the same, whatever was drawn before."""
     return np.random.Generator(np.random.Philox(key=_key(seed, kind, symbol, number)))

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from domain.candle import Timeframe, from_ms
 from domain.market import Category, Instrument
-from exchange.paper.feeds.bar_feed import TICKS_PER_MINUTE, BarFeed
+from exchange.paper.feeds.bar_feed import BarFeed
 from exchange.paper.feeds.candle_file import CandleFile, CandleFileRefused, read_candle_file
 from exchange.paper.feeds.tick_path import MIN_TICKS, BarBlock, Ints
 from exchange.paper.instruments import make_instrument
+from exchange.paper.options import TICKS_PER_MINUTE
 
 _MOST_DECIMALS = 10
 _EXACT = 2.0**53
@@ -44,6 +45,8 @@ class FileSource:
         self.price_unit = _price_unit(file.path, prices, self.instrument.tick_size)
         self.qty_unit = _qty_unit(file.path, s.volume)
         self._turnover = file.turnover
+        self._open_interest = file.open_interest
+        self._open_times = s.open_time
         open_, high, low, close = _in_units(prices, self.price_unit)
         self._bars = BarBlock(np.arange(len(s)), open_, high, low, close, _in_units(s.volume, self.qty_unit))
 
@@ -54,6 +57,15 @@ class FileSource:
 
     def known_turnover(self, first: int, last: int) -> npt.NDArray[np.float64] | None:
         return None if self._turnover is None else self._turnover[first:last]
+
+    def open_interest(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
+        """The file's own stamps: no interval has more of them than the file."""
+        if self._open_interest is None:
+            return []
+        begin, end = np.searchsorted(self._open_times, (first_ms, last_ms + 1))
+        stamps, values = self._open_times[begin:end], self._open_interest[begin:end]
+        told = np.flatnonzero((stamps % interval_ms == 0) & ~np.isnan(values))[-limit:]
+        return [(int(stamps[i]), Decimal(repr(float(values[i])))) for i in told]
 
 
 def replay_feed(

@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from domain.candle import Timeframe, to_ms
 from domain.market import Category, Instrument
-from exchange.paper.feeds.bar_feed import TICKS_PER_MINUTE, BarFeed
+from exchange.paper.feeds.bar_feed import BarFeed
+from exchange.paper.feeds.interest_model import STAMP_MS, InterestWeeks
 from exchange.paper.feeds.market_model import (
+    BARS_PER_DAY,
     BARS_PER_WEEK,
     FactorWeek,
     SymbolWeek,
@@ -27,10 +29,12 @@ from exchange.paper.feeds.market_model import (
 )
 from exchange.paper.feeds.tick_path import BarBlock, Ints
 from exchange.paper.instruments import make_instrument
+from exchange.paper.options import TICKS_PER_MINUTE
 
 HISTORY_WEEKS = 104
 _SPOT_SHARE = 0.3
 _FEWEST_UNITS = 100
+_INTEREST_DAYS = 0.3  # with this share of the traits' volume, open interest is half of a usual day's
 
 
 class FactorWeeks:
@@ -61,6 +65,9 @@ class SymbolWeeks:
         self._last: SymbolWeek | None = None
         self._blocks: dict[Category, list[BarBlock]] = {category: [] for category in Category}
         self._beginning: float | None = None  # price at the beginning of history
+        unit = float(price) * float(self.instruments[Category.LINEAR].qty_step)
+        level = _INTEREST_DAYS * BARS_PER_DAY * self._traits.volume / unit
+        self.interest = InterestWeeks(seed, symbol, level, lambda week: self.block(Category.LINEAR, week))
 
     def block(self, category: Category, week: int) -> BarBlock:
         """The 672 candles of a week in whole units of the instrument's tick and quantity step."""
@@ -132,6 +139,15 @@ class SyntheticSource:
 
     def known_turnover(self, first: int, last: int) -> npt.NDArray[np.float64] | None:
         return None
+
+    def open_interest(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
+        last = last_ms - last_ms % interval_ms
+        first = max(first_ms, self.origin_ms, last - (limit - 1) * interval_ms)
+        interest = self._weeks.interest
+        return [
+            (ms, interest.at((ms - self.origin_ms) // STAMP_MS) * self.qty_unit)
+            for ms in range(first + -first % interval_ms, last + 1, interval_ms)
+        ]
 
 
 _COLUMNS = ("number", "open", "high", "low", "close", "volume")

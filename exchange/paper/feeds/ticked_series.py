@@ -52,6 +52,10 @@ class BarSource(Protocol):
         """Turnover (quote coin) of the candles [first, last) where the source has it, NaN where it has not."""
         ...
 
+    def open_interest(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
+        """(stamp in ms, base coin) of the newest ``limit`` stamps in [first_ms, last_ms] that are on the interval."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:

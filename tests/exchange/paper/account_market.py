@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from domain.market import Category, Instrument, Side
-from exchange.paper.feed import Bar, Liquidity, Tick
+from exchange.paper.feed import Bar, Interest, Liquidity, Tick
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 D = Decimal
@@ -71,6 +71,9 @@ class ListedFeed:
     def ticks(self, after: datetime, until: datetime) -> Iterator[Tick]:
         return (tick for tick in self._ticks if after < tick.at <= until)
 
+    def trades(self, category: Category, symbol: str, after: datetime, until: datetime) -> Iterator[Tick]:
+        return (t for t in self.ticks(after, until) if (t.category, t.symbol) == (category, symbol))
+
     def recent_ticks(self, category: Category, symbol: str, now: datetime, limit: int) -> list[Tick]:
         known = [t for t in self._ticks if t.at <= now and (t.category, t.symbol) == (category, symbol)]
         return known[-limit:]
@@ -78,6 +81,11 @@ class ListedFeed:
     def bars(
         self, category: Category, symbol: str, timeframe: str, start: datetime, end: datetime, now: datetime
     ) -> list[Bar]:
+        return []
+
+    def open_interest(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[Interest]:
         return []
 
     def last_price(self, category: Category, symbol: str, now: datetime) -> Decimal:

@@ -170,9 +170,9 @@ def test_recent_trades_come_newest_first_with_rising_ids(http: Any) -> None:
 
 def test_the_clock_tells_epoch_market_time_and_speed(exchange: PaperExchange) -> None:
     clock = exchange.clock()
-    assert set(clock) == {"epoch", "now", "speed", "paused", "read_at"}
+    assert set(clock) == {"epoch", "now", "speed", "step", "paused", "read_at"}
     assert clock["epoch"].startswith("replay-")
-    assert (clock["speed"], clock["paused"]) == (1.0, False)
+    assert (clock["speed"], clock["step"], clock["paused"]) == (1.0, False, False)
     assert clock["now"].startswith("2024-01-25T00:")
 
 

@@ -1,0 +1,68 @@
+"""Getting out of everything: no entries any more, and which positions are still there."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+from sqlalchemy import select, update
+from temporalio import activity
+
+from db.models import Position, SystemSetting
+from db.repositories.audit import record_event
+from db.repositories.book import lock_reservations
+from db.session import Database
+from domain.position import ACTIVE_STATES
+from domain.system_settings import TRADING_HALTED
+
+
+class FlattenRequest(BaseModel):
+    """``symbol`` None: everything, and nothing is entered any more."""
+
+    flatten_id: str
+    symbol: str | None
+    requested_by: str
+    reason: str
+
+
+class FlattenActivities:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @activity.defn
+    async def begin_flatten(self, request: FlattenRequest) -> None:
+        """Halt entries unless it is one symbol only. A reservation is over before the halt or sees it."""
+        async with self._database.session(actor=request.requested_by, reason=request.reason) as session:
+            await lock_reservations(session)
+            if request.symbol is None:
+                await session.execute(
+                    update(SystemSetting)
+                    .where(SystemSetting.key == TRADING_HALTED, SystemSetting.value.astext != "true")
+                    .values(value=True)
+                )
+            record_event(
+                session,
+                "flatten_requested",
+                request.flatten_id,
+                who=request.requested_by,
+                severity="warning",
+                detail={"symbol": request.symbol, "reason": request.reason},
+            )
+
+    @activity.defn
+    async def positions_left(self, symbol: str | None) -> list[str]:
+        """Ids of active positions (of ``symbol``), the oldest first."""
+        query = select(Position.position_id).where(Position.state.in_(ACTIVE_STATES)).order_by(Position.created_wall)
+        if symbol is not None:
+            query = query.where(Position.symbol == symbol)
+        async with self._database.session() as session:
+            return list(await session.scalars(query))
+
+    @activity.defn
+    async def end_flatten(self, request: FlattenRequest, positions: int) -> None:
+        async with self._database.session() as session:
+            record_event(
+                session,
+                "flatten_done",
+                request.flatten_id,
+                who=request.requested_by,
+                detail={"symbol": request.symbol, "positions": positions},
+            )

@@ -1,0 +1,89 @@
+"""The market and the account as they are at the moment of a decision."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from db.models import LivePrice
+from db.session import Database
+from domain.market import Category
+from exchange.protocol import Exchange, ExchangeError
+from observability.logs import get_logger
+
+log = get_logger(__name__)
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A price and how old it is (wall)."""
+
+    price: Decimal
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarketReadings:
+    """Market time, prices, spendable balances by coin, and by how much our clock is off; what isn't known is left out."""
+
+    now: datetime
+    prices: Mapping[tuple[Category, str], Priced]
+    balances: Mapping[str, Decimal]
+    clock_offset_ms: float | None
+
+
+async def read_market(
+    database: Database, exchange: Exchange, wanted: Collection[tuple[Category, str]]
+) -> MarketReadings:
+    """Read what the gates ask for, for these symbols. Raises ExchangeError when not even the market's time is known."""
+    room = asyncio.Semaphore(_AT_ONCE)
+    found = await asyncio.gather(*(_price(room, database, exchange, *each) for each in sorted(wanted)))
+    return MarketReadings(
+        prices={each: price for each, price in zip(sorted(wanted), found, strict=True) if price is not None},
+        balances=await _balances(exchange) if wanted else {},
+        clock_offset_ms=await _clock_offset(exchange) if wanted else None,
+        now=(await exchange.market_clock()).now,
+    )
+
+
+async def _price(
+    room: asyncio.Semaphore, database: Database, exchange: Exchange, category: Category, symbol: str
+) -> Priced | None:
+    """The exchange's word, or if it can't be asked the last one of its stream with its age."""
+    async with room:
+        try:
+            return Priced((await exchange.ticker(category, symbol)).last_price, 0.0)
+        except ExchangeError as error:
+            log.warning("price of the stream instead", symbol=symbol, error=str(error))
+    async with database.session() as session:
+        row = await session.get(LivePrice, (category, symbol))
+    if row is None:
+        return None
+    return Priced(row.price, (datetime.now(UTC) - row.received_at).total_seconds())
+
+
+async def _balances(exchange: Exchange) -> dict[str, Decimal]:
+    try:
+        wallet = await exchange.wallet()
+    except ExchangeError as error:
+        log.warning("wallet not known", error=str(error))
+        return {}
+    return {coin.coin: coin.wallet_balance - coin.locked for coin in wallet.coins}
+
+
+async def _clock_offset(exchange: Exchange) -> float | None:
+    """By how many ms the exchange's protocol clock is ahead of ours, as seen from the middle of the round trip."""
+    began, began_at = datetime.now(UTC), time.monotonic()
+    try:
+        told = await exchange.server_time()
+    except ExchangeError as error:
+        log.warning("clock offset not known", error=str(error))
+        return None
+    half = (time.monotonic() - began_at) / 2
+    return ((told - began).total_seconds() - half) * 1000

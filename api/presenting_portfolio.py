@@ -1,0 +1,143 @@
+"""The portfolio as the API tells it: days, sums and assets worked out from what the database holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from db.models import LivePrice, PortfolioHourlySnapshot, WatchlistScore
+from db.repositories.portfolio import DayRow, Exposure, Market, Result
+from domain.decision_views import PERIODS, AssetRow, PnlDay, SnapshotView
+from domain.market import Category
+from domain.portfolio import total
+from domain.views import PositionView, age_seconds
+
+FUNDING = "funding"
+"""Name of what funding brought in sums by strategy: it belongs to none."""
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFacts:
+    """All that is known of the markets that concern us, each by (category, symbol)."""
+
+    held: Mapping[Market, bool]
+    watched: Mapping[Market, Sequence[WatchlistScore]]
+    exposures: Mapping[Market, Exposure]
+    bought_today: Mapping[Market, Decimal]
+    realised: Mapping[Market, Decimal]
+    prices: Mapping[Market, LivePrice] = field(default_factory=dict)
+    balances: Mapping[Market, Decimal] = field(default_factory=dict)
+    positions: Sequence[PositionView] = ()
+
+    @property
+    def markets(self) -> list[Market]:
+        return sorted({*self.held, *self.watched, *self.exposures})
+
+    def unrealised(self, market: Market) -> Decimal | None:
+        """Profit of what is open, before fees. None without a price."""
+        exposure, price = self.exposures.get(market), self.prices.get(market)
+        if exposure is None or price is None:
+            return None
+        return total([exposure.signed_qty * price.price, -exposure.signed_cost])
+
+
+def snapshot_view(row: PortfolioHourlySnapshot) -> SnapshotView:
+    return SnapshotView.model_validate(row, from_attributes=True)
+
+
+def first_day(period: str, today: date) -> date | None:
+    """The first UTC day of a period; None: since the beginning."""
+    days = PERIODS[period]
+    return None if days is None else today - timedelta(days=days - 1)
+
+
+def daily_pnl(
+    days: Iterable[DayRow], since_snapshot: Iterable[Result], today: date, first: date | None
+) -> dict[date, Decimal]:
+    """Net P&L of each day from ``first`` on, oldest first: a day's last snapshot, plus what came after the newest."""
+    net: defaultdict[date, list[Decimal]] = defaultdict(list, {today: []})
+    for row in days:
+        net[row.day].append(row.net_pnl)
+    for result in since_snapshot:
+        net[result.day].append(result.net)
+    return {day: total(net[day]) for day in sorted(net) if first is None or day >= first}
+
+
+def day_views(
+    net: Mapping[date, Decimal],
+    days: Iterable[DayRow],
+    today: date,
+    equity: Decimal | None,
+    unrealised: Decimal | None,
+) -> list[PnlDay]:
+    """The days; the running one with what the account is worth now."""
+    ends: dict[date, tuple[Decimal | None, Decimal | None]] = {row.day: (row.equity, row.unrealised) for row in days}
+    ends[today] = (equity, unrealised)
+    return [
+        PnlDay(day=day.isoformat(), net_pnl=amount, equity=end[0], unrealised_pnl=end[1])
+        for day, amount in net.items()
+        for end in [ends.get(day, (None, None))]
+    ]
+
+
+def by_strategy(results: Iterable[Result], days: Iterable[DayRow]) -> dict[str, Decimal]:
+    parts = [(result.strategy, result.net) for result in results]
+    return _sums([*parts, *((FUNDING, amount) for row in days for amount in row.funding.values())])
+
+
+def by_symbol(results: Iterable[Result], days: Iterable[DayRow]) -> dict[str, Decimal]:
+    parts = [(result.symbol, result.net) for result in results]
+    return _sums([*parts, *((symbol, amount) for row in days for symbol, amount in row.funding.items())])
+
+
+def _sums(parts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
+    found: defaultdict[str, list[Decimal]] = defaultdict(list)
+    for name, amount in parts:
+        found[name].append(amount)
+    return {name: total(found[name]) for name in sorted(found)}
+
+
+def asset_rows(facts: AssetFacts, now: datetime) -> list[AssetRow]:
+    """One row a market: owned ones first, then traded, then watched; each by score, then by name."""
+    rows = [_asset(market, facts, now) for market in facts.markets]
+    order = {"owned": 0, "traded": 1, "watched": 2}
+    return sorted(rows, key=lambda row: (order[row.kind], -(row.score or 0.0), row.symbol, row.category))
+
+
+def _asset(market: Market, facts: AssetFacts, now: datetime) -> AssetRow:
+    exposure, price = facts.exposures.get(market), facts.prices.get(market)
+    scores = facts.watched.get(market, ())
+    active = facts.held.get(market)
+    qty = exposure.qty if exposure else _ZERO
+    return AssetRow(
+        category=Category(market[0]),
+        symbol=market[1],
+        kind="owned" if active else "watched" if active is None else "traded",
+        balance=facts.balances.get(market),
+        qty=qty,
+        price=price.price if price else None,
+        price_age_seconds=age_seconds(price.received_at, now) if price else None,
+        value=qty * price.price if price and exposure else None,
+        invested=exposure.cost if exposure else _ZERO,
+        invested_today=facts.bought_today.get(market, _ZERO),
+        unrealised_pnl=facts.unrealised(market),
+        realised_pnl=facts.realised.get(market, _ZERO),
+        protected=_protected(market, facts.positions),
+        score=scores[0].score if scores else None,
+        watched_by=[row.strategy for row in scores],
+    )
+
+
+def _protected(market: Market, positions: Sequence[PositionView]) -> bool | None:
+    """Whether every position held in the market has a live guard or a resting stop; None: nothing is held."""
+    held = [each for each in positions if (each.category, each.symbol) == market and each.qty > 0]
+    if not held:
+        return None
+    return all(
+        each.protection is not None and (each.protection.guard_live or each.protection.resting_stop) for each in held
+    )

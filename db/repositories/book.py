@@ -1,0 +1,133 @@
+"""What is held and was done, as the gates see it: one reading for many candidates, kept current while they are accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import LotMatchRow, Position
+from domain.gates import Book, Limits
+from domain.market import Category
+from domain.position import ACTIVE_STATES, PositionState
+
+_RESERVATIONS = 7_305_813_442_019_001
+"""Advisory lock key (any number nobody else uses): whoever takes a place or forbids it holds this lock."""
+_NOT_BOUGHT_YET = (PositionState.RESERVED, PositionState.ENTERING)
+
+
+async def lock_reservations(session: AsyncSession) -> None:
+    """Be alone in taking places, to the end of the transaction. What is read after it is what everybody before left."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _RESERVATIONS})
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An active position, or one about to be: what it costs (quote coin). ``paid``: the wallet is without it already."""
+
+    position_id: str
+    strategy: str
+    category: Category
+    symbol: str
+    cost: Decimal
+    paid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Every active position of the account, and what strategies did, counted in one market's time."""
+
+    held: tuple[Held, ...]
+    last_closed: Mapping[tuple[str, str, str], datetime]
+    entries_today: Mapping[str, int]
+    net_pnl_today: Decimal
+
+    def book(self, strategy: str, category: Category, symbol: str) -> Book:
+        """The book as a candidate of ``strategy`` on the symbol sees it."""
+        holder = next((one for one in self.held if self._takes_place(one, strategy, category, symbol)), None)
+        return Book(
+            holder=holder.position_id if holder else None,
+            strategy_positions=sum(one.strategy == strategy for one in self.held),
+            open_positions=len(self.held),
+            symbol_exposure=sum((one.cost for one in self.held if one.symbol == symbol), Decimal(0)),
+            last_closed_at=self.last_closed.get((strategy, category, symbol)),
+            trades_today=self.entries_today.get(strategy, 0),
+            net_pnl_today=self.net_pnl_today,
+        )
+
+    @staticmethod
+    def _takes_place(one: Held, strategy: str, category: Category, symbol: str) -> bool:
+        if (one.category, one.symbol) != (category, symbol):
+            return False
+        return category is Category.LINEAR or one.strategy == strategy
+
+    def unpaid(self) -> Decimal:
+        """Quote coin of the wallet that is spoken for: margin of linear positions (1x), entries not bought yet."""
+        return sum((one.cost for one in self.held if not one.paid), Decimal(0))
+
+    def accepting(self, candidate: Held) -> Holdings:
+        """The same after ``candidate`` was accepted: it holds its place from now on."""
+        entries = {**self.entries_today, candidate.strategy: self.entries_today.get(candidate.strategy, 0) + 1}
+        return replace(self, held=(*self.held, candidate), entries_today=entries)
+
+
+async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Holdings:
+    """Holdings at ``now`` (market time of ``epoch``); today is since 00:00 UTC. Times of other markets don't compare."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    active = await session.scalars(select(Position).where(Position.state.in_(ACTIVE_STATES)))
+    closed = await session.execute(
+        select(Position.strategy, Position.category, Position.symbol, func.max(Position.closed_at))
+        .where(Position.market_epoch == epoch, Position.closed_at.is_not(None))
+        .group_by(Position.strategy, Position.category, Position.symbol)
+    )
+    entries = await session.execute(
+        select(Position.strategy, func.count())
+        .where(Position.market_epoch == epoch, Position.reserved_at >= today)
+        .where(Position.state != PositionState.NOT_ENTERED)
+        .group_by(Position.strategy)
+    )
+    net = await session.scalar(
+        select(func.coalesce(func.sum(LotMatchRow.net), 0))
+        .join(Position, Position.position_id == LotMatchRow.position_id)
+        .where(Position.market_epoch == epoch, LotMatchRow.matched_at >= today)
+    )
+    return Holdings(
+        held=tuple(_held(position) for position in active),
+        last_closed={(strategy, category, symbol): at for strategy, category, symbol, at in closed if at is not None},
+        entries_today={strategy: count for strategy, count in entries},
+        net_pnl_today=Decimal(net or 0),
+    )
+
+
+def _held(position: Position) -> Held:
+    bought = position.state not in _NOT_BOUGHT_YET and position.entry_price is not None
+    cost = position.qty * (position.entry_price or Decimal(0)) if bought else _planned_cost(position)
+    return Held(
+        position_id=position.position_id,
+        strategy=position.strategy,
+        category=Category(position.category),
+        symbol=position.symbol,
+        cost=cost,
+        paid=bought and position.category == Category.SPOT,
+    )
+
+
+def _planned_cost(position: Position) -> Decimal:
+    return position.planned_qty * position.reference_price
+
+
+def limits_of(settings: Mapping[str, Any]) -> Limits:
+    """The system settings that gates compare with."""
+    return Limits(
+        trading_halted=bool(settings["trading_halted"]),
+        max_open_positions=int(settings["max_open_positions"]),
+        symbol_exposure_usd=Decimal(str(settings["symbol_exposure_usd"])),
+        daily_loss_limit_usd=Decimal(str(settings["daily_loss_limit_usd"])),
+        max_clock_offset_ms=float(settings["max_clock_offset_ms"]),
+        stale_price_seconds=float(settings["stale_price_seconds"]),
+    )

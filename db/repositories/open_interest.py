@@ -1,0 +1,60 @@
+"""Open interest as the exchange stamped it: stored idempotently, and which stamps are still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import OpenInterestRow
+from domain.candle import Timeframe
+
+_UPSERT = text("""
+    INSERT INTO open_interest AS known (symbol, interval, at, value)
+    SELECT symbol, :interval, at, value
+    FROM unnest(CAST(:symbols AS text[]), CAST(:ats AS timestamptz[]), CAST(:values AS float8[])) AS told (symbol, at, value)
+    ON CONFLICT (symbol, interval, at) DO UPDATE SET value = excluded.value WHERE known.value <> excluded.value
+""")
+
+
+class Stamp(Protocol):
+    """What is stored of open interest: base coin of a symbol at an instant."""
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def value(self) -> float: ...
+
+
+async def upsert_open_interest(session: AsyncSession, timeframe: Timeframe, stamps: Sequence[Stamp]) -> None:
+    if stamps:
+        columns = {
+            "symbols": [each.symbol for each in stamps],
+            "ats": [each.at for each in stamps],
+            "values": [each.value for each in stamps],
+        }
+        await session.execute(_UPSERT, {**columns, "interval": timeframe.value})
+
+
+async def missing_stamps(
+    session: AsyncSession, timeframe: Timeframe, symbols: Sequence[str], first: datetime, last: datetime
+) -> dict[str, list[datetime]]:
+    """Open times from ``first`` to ``last`` for which a symbol has no open interest, oldest first; {} if none."""
+    rows = await session.execute(
+        select(OpenInterestRow.symbol, OpenInterestRow.at).where(
+            OpenInterestRow.interval == timeframe.value,
+            OpenInterestRow.symbol.in_(symbols),
+            OpenInterestRow.at.between(first, last),
+        )
+    )
+    known: dict[str, set[datetime]] = {}
+    for symbol, at in rows:
+        known.setdefault(symbol, set()).add(at)
+    wanted = [first + n * timeframe.duration for n in range((last - first) // timeframe.duration + 1)]
+    missing = {symbol: [at for at in wanted if at not in known.get(symbol, ())] for symbol in symbols}
+    return {symbol: stamps for symbol, stamps in missing.items() if stamps}

@@ -1,0 +1,78 @@
+"""Signals, what blocked them, and watchlist scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.chunks import in_chunks
+from db.models import BlockedSignal, Signal, WatchlistScore
+from domain.gates import GateVerdict
+
+DECISION = "decision"
+RESERVATION = "reservation"
+
+
+async def add_signal(session: AsyncSession, signal: Signal, verdicts: Sequence[GateVerdict], at: datetime) -> None:
+    """Store a signal with every verdict on it, and a row for each gate that blocks: the first of them is the reason."""
+    blocks = [verdict for verdict in verdicts if not verdict.passed]
+    signal.verdicts = [verdict.model_dump(mode="json") for verdict in verdicts]
+    signal.blocked_by = blocks[0].gate if blocks else None
+    session.add(signal)
+    await session.flush()  # its blocks name it
+    for place, verdict in enumerate(blocks):
+        session.add(_block(signal.signal_id, DECISION, place, verdict, at))
+
+
+async def block_reservation(session: AsyncSession, signal_id: str, verdict: GateVerdict, at: datetime) -> None:
+    """An accepted signal whose place was gone when it was to be taken; the same refusal again changes nothing."""
+    known = await session.scalar(
+        select(BlockedSignal.id)
+        .where(BlockedSignal.signal_id == signal_id, BlockedSignal.stage == RESERVATION)
+        .limit(1)
+    )
+    if known is None and await session.get(Signal, signal_id) is not None:
+        session.add(_block(signal_id, RESERVATION, 0, verdict, at))
+
+
+def _block(signal_id: str, stage: str, place: int, verdict: GateVerdict, at: datetime) -> BlockedSignal:
+    return BlockedSignal(
+        signal_id=signal_id,
+        stage=stage,
+        place=place,
+        gate=verdict.gate,
+        value=verdict.value,
+        threshold=verdict.threshold,
+        detail=verdict.detail,
+        at=at,
+    )
+
+
+async def accepted_signals(session: AsyncSession, epoch: str, close_at: datetime) -> Sequence[Signal]:
+    """Signals of one close that every gate let pass, in the order in which they were accepted."""
+    rows = await session.scalars(
+        select(Signal)
+        .where(Signal.epoch == epoch, Signal.close_at == close_at, Signal.blocked_by.is_(None))
+        .order_by(Signal.score.desc(), Signal.strategy, Signal.symbol)
+    )
+    return rows.all()
+
+
+async def upsert_scores(session: AsyncSession, scores: Sequence[dict[str, Any]]) -> None:
+    """Store watchlist scores ({strategy, category, symbol, score, evidence, close_at}) in place of older ones."""
+    for chunk in in_chunks(scores):
+        statement = insert(WatchlistScore).values(list(chunk))
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["strategy", "category", "symbol"],
+                set_={
+                    **{name: statement.excluded[name] for name in ("score", "evidence", "close_at")},
+                    "updated_at": func.clock_timestamp(),
+                },
+            )
+        )

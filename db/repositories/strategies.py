@@ -1,0 +1,148 @@
+"""Configurations of strategies: seeded once, read as they are or were at any instant, changed under optimistic lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, literal_column, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import StrategyConfiguration, StrategyConfigurationHistory
+from domain.strategies import STRATEGIES
+from domain.strategy_config import StrategyConfig, default_config
+
+_FIELDS = tuple(name for name in StrategyConfig.model_fields if name != "version")
+
+
+class ConfigMoved(Exception):
+    """The configuration was changed since the version the caller saw. ``current`` is its version now."""
+
+    def __init__(self, strategy: str, seen: int, current: int) -> None:
+        super().__init__(f"{strategy} is at version {current}, not {seen}: read it again")
+        self.current = current
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigVersion:
+    """One version of a configuration: the whole row (amounts as text) and when, by whom and why it was in force."""
+
+    id: int
+    strategy: str
+    version: int
+    row: dict[str, Any]
+    valid_from: datetime
+    valid_to: datetime | None
+    changed_by: str
+    reason: str
+
+
+async def seed_strategies(session: AsyncSession, mode: str) -> list[str]:
+    """Insert the default configuration of every strategy that has none, and name those; what is there stays.
+
+    Active in paper mode; in every other mode the buy gate is off until somebody opens it.
+    """
+    defaults = [default_config(strategy, active=mode == "paper") for strategy in STRATEGIES.values()]
+    seeded = await session.scalars(
+        insert(StrategyConfiguration)
+        .values([_columns(config) for config in defaults])
+        .on_conflict_do_nothing(index_elements=["strategy"])
+        .returning(StrategyConfiguration.strategy)
+    )
+    return sorted(seeded.all())
+
+
+async def current_configs(session: AsyncSession) -> list[StrategyConfig]:
+    """Every configuration as it is now, by name."""
+    rows = await session.scalars(
+        select(StrategyConfiguration).order_by(StrategyConfiguration.strategy).execution_options(populate_existing=True)
+    )
+    return [config_of(row) for row in rows]
+
+
+async def find_config(session: AsyncSession, strategy: str, *, lock: bool = False) -> StrategyConfig | None:
+    """A strategy's configuration; ``lock``: nobody else changes it until the transaction ends."""
+    row = await session.get(StrategyConfiguration, strategy, with_for_update=lock or None, populate_existing=True)
+    return config_of(row) if row is not None else None
+
+
+async def change_config(session: AsyncSession, strategy: str, seen_version: int, **fields: Any) -> StrategyConfig:
+    """Set ``fields`` and return the configuration with its new version; the trigger writes the history.
+
+    ``fields`` are StrategyConfig's own, checked (see ``domain.config_change``). Raises ConfigMoved unless the version
+    is still ``seen_version``, LookupError for a strategy without a row.
+    """
+    columns = {name: value for name, value in _json(fields).items() if name in _FIELDS}
+    if unknown := fields.keys() - columns.keys():
+        raise TypeError(f"not fields of a configuration: {', '.join(sorted(unknown))}")
+    row = await session.scalar(
+        update(StrategyConfiguration)
+        .where(StrategyConfiguration.strategy == strategy, StrategyConfiguration.version == seen_version)
+        .values(columns)
+        .returning(StrategyConfiguration)
+        .execution_options(populate_existing=True)
+    )
+    if row is not None:
+        return config_of(row)
+    current = await session.scalar(
+        select(StrategyConfiguration.version).where(StrategyConfiguration.strategy == strategy)
+    )
+    if current is None:
+        raise LookupError(f"no strategy {strategy}")
+    raise ConfigMoved(strategy, seen_version, current)
+
+
+async def config_history(
+    session: AsyncSession,
+    strategy: str,
+    as_of: datetime | None = None,
+    *,
+    before: int | None = None,
+    limit: int = 1_000,
+) -> list[ConfigVersion]:
+    """Versions, newest first (rows with an id under ``before``); with ``as_of`` (wall) the one in force then."""
+    history = StrategyConfigurationHistory
+    # jsonb holds the amount as a number, which would be read as a float: as text it is exact
+    exact = func.jsonb_set(
+        history.row,
+        literal_column("'{trade_usd}'"),
+        func.to_jsonb(history.row["trade_usd"].astext),
+        type_=history.row.type,
+    )
+    query = (
+        select(
+            history.id,
+            history.strategy,
+            history.version,
+            exact.label("row"),
+            history.valid_from,
+            history.valid_to,
+            history.changed_by,
+            history.reason,
+        )
+        .where(history.strategy == strategy)
+        .order_by(history.id.desc())
+        .limit(limit)
+    )
+    if as_of is not None:
+        query = query.where(history.valid_from <= as_of, or_(history.valid_to.is_(None), history.valid_to > as_of))
+    if before is not None:
+        query = query.where(history.id < before)
+    return [ConfigVersion(*each) for each in await session.execute(query)]
+
+
+def config_of(row: StrategyConfiguration) -> StrategyConfig:
+    """A row as a value. Raises pydantic.ValidationError for a row made by hand that is none."""
+    return StrategyConfig.model_validate({name: getattr(row, name) for name in (*_FIELDS, "version")})
+
+
+def _columns(config: StrategyConfig) -> dict[str, Any]:
+    return _json({name: getattr(config, name) for name in _FIELDS})
+
+
+def _json(fields: dict[str, Any]) -> dict[str, Any]:
+    """The values as the columns take them."""
+    policy = fields.get("exit_policy")
+    return fields | ({"exit_policy": policy.model_dump(mode="json")} if policy is not None else {})

@@ -1,0 +1,184 @@
+"""The commands about strategies, settings, signals and the whole system, over a real API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from tests.api import rows
+from tests.api.running import RunningApi, api_settings, running_api
+from workers.stack.temporal import EmbeddedTemporal
+
+WHY = ("--reason", "a test")
+
+
+@pytest.fixture
+def api(
+    scratch: Path, database: str, temporal_server: EmbeddedTemporal, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningApi]:
+    rows.seed(database)
+    with running_api(api_settings(scratch, database, temporal_server.address)) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def ats(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "240"}, input=typed)
+
+
+def told(*arguments: str) -> dict:
+    answer = ats(*arguments, "--json")
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+def test_strategies_are_a_table_for_people_and_json_for_programs(api: RunningApi) -> None:
+    assert "momentum" in ats("strategy", "list").stdout
+    [momentum] = [each for each in told("strategy", "list") if each["strategy"] == "momentum"]
+    assert momentum == told("strategy", "show", "momentum")
+    shown = ats("strategy", "show", "momentum").stdout
+    for piece in ("active", "parameters.roc_over_pct", "exit_policy.stop_loss_pct", "cooldown_seconds"):
+        assert piece in shown
+
+
+def test_a_gate_is_switched_with_a_reason(api: RunningApi) -> None:
+    assert told("strategy", "gate", "momentum", "buy", "off", *WHY)["stage"] == "watchlist"
+    assert told("strategy", "gate", "momentum", "buy", "on", *WHY)["stage"] == "active"
+    assert ats("strategy", "gate", "momentum", "buy", "off").exit_code == 2
+    assert ats("strategy", "gate", "momentum", "sideways", "off", *WHY).exit_code == 2
+    unknown = ats("strategy", "gate", "nobody", "buy", "off", *WHY)
+    assert (unknown.exit_code, "there is no strategy nobody" in unknown.stderr) == (1, True)
+
+
+def test_numbers_parameters_and_exits_are_set_together(api: RunningApi) -> None:
+    before = told("strategy", "show", "momentum")
+    values = (
+        "trade_usd=123.45",
+        "timeframe=1h",
+        "parameters.roc_over_pct=6.5",
+        "exit_policy.stop_loss_pct=2.5",
+        "exit_policy.max_hold_seconds=none",
+    )
+    after = told("strategy", "set", "momentum", *values, *WHY)
+    assert (after["trade_usd"], after["timeframe"], after["version"]) == ("123.45", "1h", 2)
+    assert after["parameters"] == {**before["parameters"], "roc_over_pct": 6.5}
+    assert after["exit_policy"] == {**before["exit_policy"], "stop_loss_pct": "2.5", "max_hold_seconds": None}
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "words"),
+    [
+        ("trade_usd", 2, "is not KEY=VALUE"),
+        ("trade_usd=much", 2, "trade_usd"),
+        ("leverage=5", 2, "leverage"),
+        ("gates.buy=on", 2, "only parameters and exit_policy have parts"),
+        ("exit_policy.stop_loss_pct=0", 2, "exit_policy.stop_loss_pct"),
+        ("parameters.no_such=5", 1, "parameters.no_such"),
+        ("timeframe=1m", 1, "timeframe"),
+    ],
+)
+def test_a_bad_number_is_refused_in_words_and_changes_nothing(
+    api: RunningApi, value: str, code: int, words: str
+) -> None:
+    answer = ats("strategy", "set", "momentum", value, *WHY)
+    assert answer.exit_code == code
+    assert words in answer.stderr
+    assert told("strategy", "show", "momentum")["version"] == 1
+
+
+def test_history_tells_each_version_with_who_why_and_what_changed(api: RunningApi) -> None:
+    told("strategy", "set", "momentum", "max_positions=2", *WHY)
+    newest, first = told("strategy", "history", "momentum")["items"]
+    assert (newest["version"], newest["changed_by"], newest["reason"]) == (2, "key:installation", "a test")
+    then = told("strategy", "history", "momentum", "--as-of", first["valid_from"])["items"]
+    assert [each["version"] for each in then] == [1]
+    assert "max_positions 5 -> 2" in ats("strategy", "history", "momentum").stdout
+    assert "none was in force then" in ats("strategy", "history", "momentum", "--as-of", "2001-01-01").stdout
+    assert ats("strategy", "history", "momentum", "--as-of", "yesterday").exit_code == 2
+
+
+def test_a_setting_is_set_and_its_history_told(api: RunningApi) -> None:
+    assert told("setting", "set", "max_open_positions", "9", *WHY)["value"] == 9
+    assert told("setting", "set", "universe", '["BTCUSDT", "ETHUSDT"]', *WHY)["value"] == ["BTCUSDT", "ETHUSDT"]
+    assert [each["value"] for each in told("setting", "history", "max_open_positions")["items"]] == [9, 25]
+    assert "a test" in ats("setting", "history", "max_open_positions").stdout
+    assert '["BTCUSDT", "ETHUSDT"]' in ats("setting", "list").stdout
+    refused = ats("setting", "set", "symbol_exposure_usd", "abc", *WHY)
+    assert (refused.exit_code, "value" in refused.stderr) == (1, True)
+    assert ats("setting", "set", "nothing", "1", *WHY).exit_code == 1
+
+
+def test_signals_blocks_and_the_watchlist_are_listed(api: RunningApi, database: str) -> None:
+    rows.store(
+        database,
+        [
+            rows.signal(1, blocked_by="cooldown_active"),
+            rows.block(1, "cooldown_active"),
+            rows.block(1, "trade_rate_limit", place=1),
+            rows.signal(2, symbol="ETHUSDT"),
+            rows.score("momentum", "BTCUSDT", 66.6),
+        ],
+    )
+    assert len(told("signals")["items"]) == 2
+    only = told("signals", "--symbol", "ethusdt", "--strategy", "momentum", "--since", "2026-03-01")["items"]
+    assert [each["outcome"] for each in only] == ["accepted"]
+    assert rows.position_id(1) in ats("signals", "--outcome", "blocked").stdout
+    assert [each["gate"] for each in told("blocked")["items"]] == ["cooldown_active"]
+    assert len(told("blocked", "--all")["items"]) == 2
+    assert told("blocked", "--gate", "stale_price")["items"] == []
+    assert "cooldown_active" in ats("blocked").stdout
+    assert ats("blocked", "--gate", "no_such_gate").exit_code == 2
+    assert "66.6" in ats("watchlist").stdout
+    assert [each["symbol"] for each in told("watchlist")] == ["BTCUSDT"]
+
+
+def test_trading_is_halted_and_resumed(api: RunningApi) -> None:
+    assert told("trade", "halt", *WHY)["halted"] is True
+    assert "trading since" in ats("trade", "resume", *WHY).stdout
+    assert ats("trade", "halt").exit_code == 2
+
+
+def test_flatten_asks_first_and_is_the_same_command_under_the_same_key(api: RunningApi, database: str) -> None:
+    rows.store(database, [rows.position(1)])
+    refused = ats("trade", "flatten", *WHY, typed="n\n")
+    assert refused.exit_code == 1
+    assert "EVERY position" in refused.stderr
+    with api.client() as client:
+        assert not client.halt_status().halted
+    again = [told("trade", "flatten", "--yes", "--key", "key-of-this-test", *WHY) for _ in range(2)]
+    assert again[0] == again[1]
+    assert again[0]["positions"] == 1
+
+
+def test_the_portfolio_is_told(api: RunningApi) -> None:
+    assert told("portfolio")["open_positions"] == 0
+    assert "equity" in ats("portfolio").stdout
+
+
+def test_a_backfill_is_refused_by_what_the_universe_lacks_or_started(api: RunningApi, database: str) -> None:
+    assert ats("data", "backfill", "--timeframe", "2h").exit_code == 2
+    rows.store(database, [rows.instrument()])
+    started = told("data", "backfill", "--timeframe", "4h", "--since", "2026-01-01")
+    assert started["workflow_ids"] == ["backfill/BTCUSDT/4h"]
+
+
+def _commands(command: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = getattr(command, "commands", {})
+    found = [each for name, sub in inner.items() for each in _commands(sub, (*path, name))]
+    return [path, *found]
+
+
+@pytest.mark.parametrize("path", _commands(get_command(app)), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    if path == ("exchange", "paper"):
+        pytest.skip("becomes another program, whose help is tested where it runs")
+    answer = ats(*path, "--help")
+    assert answer.exit_code == 0
+    assert "Usage" in answer.stdout

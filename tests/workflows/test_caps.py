@@ -1,0 +1,78 @@
+"""Caps hold however many ask at once."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from decimal import Decimal
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+
+from domain.ids import manual_position_id
+from domain.market import Category
+from tests.support.trading import DEFAULT_POLICY, Trading
+from tests.workflows.scanning import positions, set_setting
+from workflows.options import TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
+from workflows.position import PositionInput, PositionWorkflow
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ASKING, CAP = 100, 5
+
+
+async def _ask(trading: Trading, number: int) -> WorkflowHandle:
+    position_id = manual_position_id(uuid.uuid4().hex)
+    wanted = PositionInput(
+        position_id=position_id,
+        strategy=f"hand-{number}",
+        category=Category.SPOT,
+        symbol="BTCUSDT",
+        usd=Decimal(100),
+        policy=DEFAULT_POLICY,
+    )
+    return await trading.client.start_workflow(
+        PositionWorkflow.run,
+        wanted,
+        id=f"position/{position_id}",
+        task_queue=TRADING_QUEUE,
+        task_timeout=WORKFLOW_TASK_TIMEOUT,
+    )
+
+
+@pytest.mark.slow
+async def test_of_a_hundred_positions_asked_for_at_once_exactly_five_are_reserved(trading: Trading) -> None:
+    await set_setting(trading.database, "max_open_positions", CAP)
+    handles = await asyncio.gather(*(_ask(trading, number) for number in range(ASKING)))
+    verdicts = await asyncio.gather(*(_verdict(handle) for handle in handles))
+    assert verdicts.count(None) == CAP
+    assert verdicts.count("portfolio_position_cap") == ASKING - CAP
+    held = await positions(trading.database)
+    assert len(held) == CAP, "and the refused ones left no row"
+    denied = await trading.events("position_denied")
+    assert len(denied) == ASKING - CAP
+    await set_setting(trading.database, "max_open_positions", 1000)
+
+
+async def _verdict(handle: WorkflowHandle) -> str | None:
+    """The code of the refusal, None for a reservation."""
+    try:
+        reservation = await handle.execute_update(PositionWorkflow.reserved)
+    except WorkflowFailureError as error:
+        raise AssertionError("the verdict outlives the refusal") from error
+    return reservation.code
+
+
+async def test_an_entry_that_would_cost_too_much_of_a_symbol_is_refused_by_field(trading: Trading) -> None:
+    await set_setting(trading.database, "symbol_exposure_usd", "1500")
+    await trading.until_watched(await trading.open(symbol="ETHUSDT", usd="1000"))
+    second = await trading.open(Category.LINEAR, "ETHUSDT", usd="1000")
+    reservation = await second.execute_update(PositionWorkflow.reserved)
+    assert (reservation.accepted, reservation.code, reservation.field) == (False, "symbol_exposure_cap", "usd")
+
+
+async def test_nothing_is_entered_while_trading_is_halted(trading: Trading) -> None:
+    await set_setting(trading.database, "trading_halted", True)
+    handle = await trading.open(symbol="SOLUSDT", usd="100")
+    reservation = await handle.execute_update(PositionWorkflow.reserved)
+    assert reservation.code == "trading_halted"

@@ -1,0 +1,26 @@
+"""Colours where the theme's names can't be used: charts and table cells. Each readable on its own background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Hex colours of one theme."""
+
+    gain: str
+    loss: str
+    accent: str
+    muted: str
+
+
+_LIGHT = Palette(gain="#15803d", loss="#dc2626", accent="#2563eb", muted="#94a3b8")
+_DARK = Palette(gain="#4ade80", loss="#f87171", accent="#60a5fa", muted="#64748b")
+
+
+def palette() -> Palette:
+    """The colours of the theme this session shows now."""
+    return _DARK if st.context.theme.type == "dark" else _LIGHT
