@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -16,7 +17,7 @@ from activities.order_placing import OrderIntent
 from db.models import LotRow, OrderExecution, Position, Signal
 from db.repositories import orders as order_rows
 from db.repositories import positions as position_rows
-from db.repositories.audit import record_event
+from db.repositories.audit import record_event, told_before
 from db.repositories.executions import apply_executions
 from db.repositories.market import find_instrument, upsert_instruments
 from db.repositories.settings import current_settings, settings_version
@@ -33,6 +34,8 @@ from domain.position import PositionState
 from exchange.protocol import Exchange, ExchangeError, Refused
 from observability.logs import bind
 from observability.tracing import current_trace_id
+
+DENIED_EVENT = "position_denied"
 
 _CAPPED_FIELDS = {
     GateCode.SYMBOL_EXPOSURE_CAP: "usd",
@@ -87,6 +90,7 @@ class EntryActivities:
     def __init__(self, database: Database, exchange: Exchange) -> None:
         self._database = database
         self._exchange = exchange
+        self._alone = asyncio.Lock()
 
     @activity.defn
     async def reserve_position(self, request: ReserveRequest) -> Reservation:
@@ -125,7 +129,8 @@ class EntryActivities:
         if request.category is Category.LINEAR:
             await self._exchange.set_leverage(request.symbol, Decimal(settings["linear_leverage"]))
         entry = _entry_intent(request, plan.qty, plan.disaster_stop, settings["entry_ttl_seconds"])
-        async with self._database.session() as session:
+        # one of this process at a time: those who wait for the database's lock would keep its connections from guards
+        async with self._alone, self._database.session() as session:
             await position_rows.reserve(
                 session,
                 policy.model_dump(mode="json"),
@@ -205,9 +210,11 @@ class EntryActivities:
         async with self._database.session() as session:
             if request.signal_id is not None and now is not None and (blocked := verdict or _verdict_of(code, rule)):
                 await block_reservation(session, request.signal_id, blocked, now)
+            if await told_before(session, DENIED_EVENT, request.position_id):
+                return Reservation(accepted=False, code=code, field=field, rule=rule)
             record_event(
                 session,
-                "position_denied",
+                DENIED_EVENT,
                 request.position_id,
                 who=request.requested_by,
                 severity="warning",

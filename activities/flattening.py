@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pydantic import BaseModel
-from sqlalchemy import select, update
+from sqlalchemy import select
 from temporalio import activity
 
 from db.models import Position, SystemSetting
@@ -33,11 +33,9 @@ class FlattenActivities:
         async with self._database.session(actor=request.requested_by, reason=request.reason) as session:
             await lock_reservations(session)
             if request.symbol is None:
-                await session.execute(
-                    update(SystemSetting)
-                    .where(SystemSetting.key == TRADING_HALTED, SystemSetting.value.astext != "true")
-                    .values(value=True)
-                )
+                halted = await session.get(SystemSetting, TRADING_HALTED, with_for_update=True)
+                assert halted is not None, "seeded by the migrations"
+                halted.value = True  # nothing is written, and no history, where it is so already
             record_event(
                 session,
                 "flatten_requested",

@@ -50,7 +50,10 @@ class MarketTimeActivities:
 
     @activity.defn
     async def next_due(self) -> Due:
-        """The market's clock against its cursor: strictly the earliest instant first, at one instant the scan."""
+        """The market's clock against its cursors: closes in order, hours in order, a close before any hour.
+
+        A signal goes stale, a snapshot says the same however late it is taken.
+        """
         try:
             clock = await self._exchange.market_clock()
         except ExchangeError as error:
@@ -75,15 +78,13 @@ async def _pass_by(
 def due_at(
     clock: MarketClock, scanned_until: datetime, snapshot_until: datetime, timeframes: Collection[Timeframe]
 ) -> Due:
-    """What is due at ``clock.now`` after what the two cursors say is done."""
+    """What is due at ``clock.now`` after what the two cursors say is done: the oldest close, else the oldest hour."""
     close, hour = next_close(scanned_until, timeframes, clock.now), snapshot_until + _HOUR
     told = {"epoch": clock.epoch, "now": clock.now, "speed": clock.speed, "step": clock.step}
-    if close is not None and close <= hour:
+    if close is not None:
         return Due(kind="scan", at=close, timeframes=closing(close, timeframes), **told)
     if hour <= clock.now:
         return Due(kind="snapshot", at=hour, **told)
-    if close is not None:
-        return Due(kind="scan", at=close, timeframes=closing(close, timeframes), **told)
     upcoming = min([hour, *(each.floor(clock.now) + each.duration for each in timeframes)])
     wait = min(clock.wall_until(upcoming), _LONGEST_WAIT)
     return Due(kind="nothing", at=upcoming, wait_seconds=max(wait, _SHORTEST_WAIT).total_seconds(), **told)

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.beating import beating
+from activities.entering import DENIED_EVENT
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
 from activities.guard_book import GuardBook
 from activities.scan_exits import EXIT_NOT_DELIVERED, EXIT_SIGNAL
@@ -163,7 +164,7 @@ class StepActivities:
 async def _undecided(session: AsyncSession, clock: MarketClock) -> str | None:
     """An accepted signal that has neither become a position nor been refused."""
     refused = exists().where(BlockedSignal.signal_id == Signal.signal_id, BlockedSignal.stage == RESERVATION)
-    denied = exists().where(SystemEvent.subject == Signal.signal_id, SystemEvent.kind == "position_denied")
+    denied = exists().where(SystemEvent.subject == Signal.signal_id, SystemEvent.kind == DENIED_EVENT)
     reserved = exists().where(Position.position_id == Signal.signal_id)
     signal = await session.scalar(
         select(Signal.signal_id)

@@ -1,4 +1,4 @@
-"""``clock/market``: market time drives the work. One piece at a time, in the order of its instants, none left out.
+"""``clock/market``: market time drives the work. One piece at a time, each kind in order, none left out.
 
 What is done is known by the database alone (``market_clock``): this workflow may be lost, and another one goes on.
 """
@@ -126,7 +126,8 @@ class MarketClockWorkflow:
         try:
             planned = await workflow.execute_activity_method(BackfillActivities.plan_warm_up, **WARM_UP)
         except ActivityError as error:
-            workflow.logger.warning("no warm-up", extra={"error": str(error.cause)})
+            page = ["warm_up_failed", WORKFLOW_ID, {"error": str(error.cause)}, "market_clock"]
+            await workflow.execute_activity_method(AuditActivities.page_operator, args=page, **BOOKS)
             return
         room = asyncio.Semaphore(WARM_UP_AT_ONCE)
 

@@ -69,10 +69,12 @@ SCAN: Final[dict[str, Any]] = {
 
 WARM_UP: Final[dict[str, Any]] = {
     "start_to_close_timeout": timedelta(seconds=60),
-    "retry_policy": _FOR_EVER,
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=1), maximum_attempts=10
+    ),
     "task_queue": MARKET_QUEUE,
 }
-"""Planning what history is needed: instruments of both categories, and counts of every series."""
+"""Planning what history is needed: scans fetch what they miss, so the clock doesn't wait for it for ever."""
 
 RECV_WINDOW: Final = timedelta(seconds=5)
 RETRY_LATER_FIRST: Final = timedelta(milliseconds=250)

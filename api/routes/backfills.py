@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -68,8 +68,10 @@ async def start_backfills(services: ServicesDep, caller: Operator, request: Back
 async def _wanted(services: Services, request: BackfillRequest, who: str) -> list[BackfillInput]:
     async with services.database.session() as session:
         symbols = [request.symbol] if request.symbol is not None else await _universe(session)
-        now = await newest_market_time(session) or datetime.now(UTC)
+        now = await newest_market_time(session)
         needed = bars_to_decide(await current_configs(session))
+    if now is None:  # the wall's time may be years away from a paper market's
+        raise unavailable("market-time-unknown", "no price has come from the exchange yet; ask again")
     timeframes = [request.timeframe] if request.timeframe is not None else list(STORED_TIMEFRAMES)
     _check(request, now)
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 
 from cli.demo.story import Story, Tell
 from client import ApiError, AtsClient, Connection
-from client.models import FlattenRequest, ScanView
+from client.models import FlattenRequest, ScanView, StrategyChange
 from config.credentials import api_key
 from config.settings import Settings
 from workers.stack import Stack, spare_settings
@@ -26,6 +27,7 @@ from workers.verify import Verdict, verify
 _MOST_SECONDS = 180.0
 _FIRST_SCAN_WITHIN = 90.0
 _CLOSED_WITHIN = 45.0
+_SIGNALS_KEEP = 4.0
 _TICKS_PER_MINUTE = 1.0
 """A quarter of the paper exchange's own: at thousands of times market speed every tick costs wall time."""
 
@@ -109,6 +111,7 @@ async def _run(settings: Settings, options: DemoOptions, tell: Tell, began: floa
     try:
         async with _client(connection) as client:
             tell(f"market at {options.speed:g} x; history is fetched, then every close of a candle is scanned")
+            await _allow_for_speed(client, options.speed)
             await _let_it_decide(client, options.scans, tell)
             await _close_everything(client, tell)
             return await _outcome(client, settings, began)
@@ -123,6 +126,17 @@ async def _client(connection: Connection) -> AsyncIterator[AtsClient]:
         yield client
     finally:
         client.close()
+
+
+async def _allow_for_speed(client: AtsClient, speed: float) -> None:
+    """Signals keep for at least some wall seconds: at 2400 x an hour of the market is over in one and a half."""
+    seconds = math.ceil(_SIGNALS_KEEP * speed)
+    for strategy in await _asked(client.strategies):
+        if strategy.signal_ttl_seconds < seconds:
+            change = StrategyChange(
+                signal_ttl_seconds=seconds, reason=f"a demo at {speed:g} x", expected_version=strategy.version
+            )
+            await _asked(client.change_strategy, strategy.strategy, change)
 
 
 async def _let_it_decide(client: AtsClient, wanted: int, tell: Tell) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import SystemEvent
@@ -33,3 +34,14 @@ def record_event(
             trace_id=current_trace_id(),
         )
     )
+
+
+async def told_before(session: AsyncSession, kind: str, subject: str) -> bool:
+    """Whether this very trace told it: an activity that is repeated because its answer was lost is one event."""
+    trace_id = current_trace_id()
+    if not trace_id:
+        return False
+    known = select(SystemEvent.id).where(
+        SystemEvent.subject == subject, SystemEvent.kind == kind, SystemEvent.trace_id == trace_id
+    )
+    return await session.scalar(known.limit(1)) is not None

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete, func, select
 from temporalio.testing import ActivityEnvironment
 
-from activities.deciding import DecisionActivities, Decided
+from activities.deciding import Decided, DecisionActivities
 from activities.due_strategies import ScanRequest
 from activities.scan_candles import Completeness, ScanCandleActivities
 from activities.scan_exits import ScanEnd, ScanExitActivities

@@ -32,7 +32,12 @@ def system(postgres_server: PostgresServer) -> Iterator[TradingSystem]:
 @pytest.fixture
 def client(system: TradingSystem) -> Iterator[AtsClient]:
     with system.api.client() as opened:
+        wait_until(lambda: _market_is_known(opened), "a price from the exchange")
         yield opened
+
+
+def _market_is_known(client: AtsClient) -> bool:
+    return any(part.name == "prices" and part.ok for part in client.ready().components)
 
 
 def market_now(system: TradingSystem) -> datetime:

@@ -33,7 +33,7 @@ async def test_fifty_lost_answers_leave_fifty_orders(
     exchange = paper_exchange("--manual")
     with running_temporal(scratch) as temporal:
         settings = settings_for(database, temporal.address, exchange)
-        async with running_trading(settings, exchange) as trading:
+        async with running_trading(settings, exchange, clock=True) as trading:
             await trading.fault(
                 kind="answer_lost",
                 endpoint="order/create",

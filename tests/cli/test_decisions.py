@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+from cli.context import console
 from cli.main import app
 from tests.api import rows
 from tests.api.running import RunningApi, api_settings, running_api
@@ -29,8 +30,14 @@ def api(
         yield running
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables as on a wide terminal; the console took its width when it was made."""
+    monkeypatch.setattr(console, "_width", 240)
+
+
 def ats(*arguments: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "240"}, input=typed)
+    return CliRunner().invoke(app, list(arguments), input=typed)
 
 
 def told(*arguments: str) -> dict:
@@ -164,7 +171,7 @@ def test_the_portfolio_is_told(api: RunningApi) -> None:
 
 def test_a_backfill_is_refused_by_what_the_universe_lacks_or_started(api: RunningApi, database: str) -> None:
     assert ats("data", "backfill", "--timeframe", "2h").exit_code == 2
-    rows.store(database, [rows.instrument()])
+    rows.store(database, [rows.instrument(), rows.live_price("61500")])
     started = told("data", "backfill", "--timeframe", "4h", "--since", "2026-01-01")
     assert started["workflow_ids"] == ["backfill/BTCUSDT/4h"]
 

@@ -66,6 +66,7 @@ async def db(database: str) -> AsyncIterator[Database]:
         await reserve(
             session,
             {"stop_loss_pct": "2"},
+            Decimal(1_000),
             position_id=POSITION,
             market_epoch="test",
             strategy="manual",

@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.histories.files import FOLDER, Saved, existing, save, scrubbed
-from tests.histories.scenarios import SCENARIOS, Stage
+from tests.histories.scenarios import SCENARIOS, STEPPED, Stage
 from tests.support.folders import scratch_folder
 from tests.support.paper import paper_exchange_process
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.temporal import running_temporal
 from tests.support.trading import settings_for, trading_on
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 
 async def main(folder: Path, names: Sequence[str]) -> int:
@@ -38,7 +38,7 @@ async def main(folder: Path, names: Sequence[str]) -> int:
     made: list[Saved] = []
     with scratch_folder() as scratch, running_postgres(scratch) as postgres:
         for name, scenario in chosen.items():
-            async with stage(scratch / name, postgres) as played:
+            async with stage(scratch / name, postgres, stepped=name in STEPPED) as played:
                 for part, handle in (await scenario(played)).items():
                     history = await handle.fetch_history()
                     made.append(Saved(f"{name}.{part}", scrubbed(history.to_json_dict())))
@@ -49,12 +49,13 @@ async def main(folder: Path, names: Sequence[str]) -> int:
 
 
 @asynccontextmanager
-async def stage(folder: Path, postgres: PostgresServer) -> AsyncIterator[Stage]:
+async def stage(folder: Path, postgres: PostgresServer, *, stepped: bool = False) -> AsyncIterator[Stage]:
     """A system of its own with one worker process; further ones by ``Stage.another_worker``."""
     folder.mkdir(mode=0o711)
     (folder / "exchange").mkdir()
     dsn = await asyncio.to_thread(postgres.new_database)
-    exchange = paper_exchange_process(folder / "exchange", "--manual").start()
+    market = ("--manual", "--speed", "step", "--symbols", "BTCUSDT", "ETHUSDT") if stepped else ("--manual",)
+    exchange = paper_exchange_process(folder / "exchange", *market).start()
     try:
         with running_temporal(folder) as temporal:
             settings = settings_for(dsn, temporal.address, exchange)

@@ -10,12 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
-from db.models import Position, SystemSetting
+from db.models import Position, Scan, StrategyConfiguration, SystemSetting
 from domain.candle import Timeframe
 from domain.exits import ExitPolicy
 from domain.ids import manual_position_id
@@ -25,13 +25,15 @@ from tests.support.servers import Server
 from tests.support.trading import Trading
 from tests.support.waiting import eventually
 from tests.support.worker import trading_worker_process
-from workflows import account_stream, market_stream
+from workflows import account_stream, market_clock, market_stream
 from workflows.account_stream import AccountStreamInput, AccountStreamWorkflow
 from workflows.backfill import BackfillInput, BackfillWorkflow, workflow_id_of
+from workflows.flatten import FlattenInput, FlattenWorkflow, flatten_workflow_id
 from workflows.market_stream import MarketStreamInput, MarketStreamWorkflow
 from workflows.options import MARKET_QUEUE, TRADING_QUEUE
 from workflows.order import OrderWorkflow
 from workflows.position import CloseRequest, PositionWorkflow, SetTargets
+from workflows.scan import scan_id
 from workflows.snapshot import SnapshotInput, SnapshotWorkflow, snapshot_id
 
 Handle = WorkflowHandle[Any, Any]
@@ -52,6 +54,15 @@ class Stage:
         name = f"worker-{len(self.workers)}"
         self.workers.append(trading_worker_process(self.settings, self.folder, name).start())
         return self.workers[-1]
+
+    async def strategies(self) -> None:
+        """Wait until the worker has seeded them."""
+
+        async def seeded() -> bool:
+            async with self.trading.database.session() as session:
+                return await session.scalar(select(StrategyConfiguration.strategy).limit(1)) is not None
+
+        await eventually(seeded, "strategies")
 
     def end(self) -> None:
         for worker in self.workers:
@@ -74,12 +85,19 @@ class Stage:
 
 
 SCENARIOS: dict[str, Callable[[Stage], Awaitable[Handles]]] = {}
+STEPPED: set[str] = set()
+"""Scenarios on a market that goes in steps."""
 
 
 def scenario(play: Callable[[Stage], Awaitable[Handles]]) -> Callable[[Stage], Awaitable[Handles]]:
     """Register under the function's name, with dashes."""
     SCENARIOS[play.__name__.replace("_", "-")] = play
     return play
+
+
+def stepped_scenario(play: Callable[[Stage], Awaitable[Handles]]) -> Callable[[Stage], Awaitable[Handles]]:
+    STEPPED.add(play.__name__.replace("_", "-"))
+    return scenario(play)
 
 
 async def exists(handle: Handle) -> bool:
@@ -376,3 +394,66 @@ async def snapshots(stage: Stage) -> Handles:
     elsewhere = await start("elsewhere", "another-market")
     await fails(elsewhere)
     return {"taken": taken, "again": again, "elsewhere": elsewhere}
+
+
+async def scanned(stage: Stage, count: int) -> list[Handle]:
+    """The workflows of the first ``count`` closes that were scanned since the strategies look every quarter hour."""
+    async with stage.trading.database.session(actor="operator", reason="every quarter hour") as session:
+        await session.execute(update(StrategyConfiguration).values(timeframe="15m"))
+
+    async def done() -> list[Scan]:
+        async with stage.trading.database.session() as session:
+            rows = await session.scalars(select(Scan).where(Scan.state == "done").order_by(Scan.close_at))
+            found = list(rows)
+        return found if len(found) >= count else []
+
+    scans = await eventually(done, f"{count} scans", timeout=120)
+    return [stage.trading.client.get_workflow_handle(scan_id(scan.close_at)) for scan in scans[:count]]
+
+
+@stepped_scenario
+async def clock_in_steps(stage: Stage) -> Handles:
+    """The market clock from its first look on: warm-up, scans, a snapshot, steps; and the first of its scans."""
+    scans = await scanned(stage, 6)
+    clock = stage.trading.client.get_workflow_handle(market_clock.WORKFLOW_ID)
+    await clock.terminate("to be recorded")
+    return {"clock": clock, "scan": scans[0]}
+
+
+@stepped_scenario
+async def clock_with_a_failing_scan(stage: Stage) -> Handles:
+    """Parameters that are none: the scan fails, is paged, tried again, and done once they are put right."""
+    await stage.strategies()
+    async with stage.trading.database.session(actor="operator", reason="by mistake") as session:
+        before = await session.execute(select(StrategyConfiguration.strategy, StrategyConfiguration.parameters))
+        right = dict(before.tuples().all())
+        await session.execute(update(StrategyConfiguration).values(timeframe="15m", parameters={"wrong": 1}))
+
+    async def paged() -> bool:
+        return bool(await stage.trading.events("scan_failed"))
+
+    await eventually(paged, "a scan that failed", timeout=60)
+    async with stage.trading.database.session(actor="operator", reason="put right") as session:
+        for strategy, parameters in right.items():
+            mine = StrategyConfiguration.strategy == strategy
+            await session.execute(update(StrategyConfiguration).where(mine).values(parameters=parameters))
+    await scanned(stage, 2)
+    clock = stage.trading.client.get_workflow_handle(market_clock.WORKFLOW_ID)
+    await clock.terminate("to be recorded")
+    return {"clock": clock}
+
+
+@scenario
+async def flatten_everything(stage: Stage) -> Handles:
+    """One position is open, another just entering."""
+    first = await stage.trading.open(policy=policy())
+    await stage.trading.until_watched(first)
+    second = await stage.trading.open(Category.LINEAR, "ETHUSDT", policy=policy())
+    await second.execute_update(PositionWorkflow.reserved)
+    wanted = FlattenInput(flatten_id="recorded", requested_by="operator", reason="enough")
+    flatten = await stage.trading.client.start_workflow(
+        FlattenWorkflow.run, wanted, id=flatten_workflow_id(wanted.flatten_id), task_queue=TRADING_QUEUE
+    )
+    await flatten.result()
+    await until_ended(second)
+    return {"flatten": flatten, "entering": second, **await stage.saved(first)}

@@ -6,6 +6,7 @@ The system's worker runs in the test's own process (``running_trading``) or in p
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 
 from activities.guard_book import GuardBook
 from config.settings import Settings
@@ -192,4 +194,5 @@ async def running_trading(
 
 async def _end_all(client: Client) -> None:
     async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
-        await client.get_workflow_handle(execution.id).terminate("the test is over")
+        with contextlib.suppress(RPCError):  # it ended by itself since
+            await client.get_workflow_handle(execution.id).terminate("the test is over")

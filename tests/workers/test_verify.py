@@ -86,7 +86,7 @@ async def court(module_database: str) -> AsyncIterator[Court]:
         exchange = paper_exchange_process(folder / "exchange", "--manual").start()
         settings = settings_for(module_database, temporal.address, exchange, data_dir=folder, log_dir=folder)
         try:
-            async with running_trading(settings, exchange) as trading:
+            async with running_trading(settings, exchange, clock=True) as trading:
                 yield Court(trading, settings)
         finally:
             exchange.stop()

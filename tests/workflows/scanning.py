@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -161,6 +162,6 @@ def assert_in_order(done: Sequence[Scan], step: Timeframe = Timeframe.M15) -> No
     """One close after the other, none left out, none begun before the one before it was over."""
     closes = [scan.close_at for scan in done]
     assert closes == [closes[0] + n * step.duration for n in range(len(closes))]
-    for before, after in zip(done, done[1:], strict=False):
+    for before, after in itertools.pairwise(done):
         assert before.finished_wall is not None
         assert before.finished_wall <= after.started_wall

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from domain.exits import ExitReason
 from domain.market import Category
 from domain.position import PositionState
+from tests.support.postgres import PostgresServer
 from tests.support.trading import Trading, running_trading, trading_on
 from tests.support.waiting import eventually
 from tests.workflows.scanning import LEVEL, Stepped, assert_in_order, configure, positions, reconfigure, scans, signals
@@ -71,19 +73,22 @@ async def test_with_the_sell_gate_off_an_exit_signal_is_a_warning_and_the_positi
 
 
 @pytest.mark.slow
-async def test_two_runs_of_one_market_in_steps_decide_and_trade_the_same(postgres_server, scratch: Path) -> None:
+@pytest.mark.timeout(400)
+async def test_two_runs_of_one_market_in_steps_decide_and_trade_the_same(
+    postgres_server: PostgresServer, scratch: Path
+) -> None:
     runs = []
     for number in range(2):
-        dsn = postgres_server.new_database()
+        dsn = await asyncio.to_thread(postgres_server.new_database)  # migrations run a loop of their own
         folder = scratch / str(number)
         folder.mkdir(mode=0o711)
         runs.append(await _run(dsn, folder))
-        postgres_server.drop_database(dsn)
+        await asyncio.to_thread(postgres_server.drop_database, dsn)
     assert runs[0] == runs[1]
     assert any(state == "closed" for *_, state, _ in runs[0][1]), "positions came and went"
 
 
-async def _run(dsn: str, folder: Path, closes: int = 14) -> tuple[list, list]:
+async def _run(dsn: str, folder: Path, closes: int = 8) -> tuple[list, list]:
     """Signals and positions of the first ``closes`` of a seeded market, less what is of the run alone."""
     options = ("--seed", "7", "--symbols", "BTCUSDT", "ETHUSDT", "SOLUSDT")
     async with (
@@ -124,4 +129,4 @@ async def _until_close(trading: Trading, market: Stepped, count: int) -> None:
     async def done() -> bool:
         return len([scan for scan in await scans(trading.database) if scan.state == "done"]) >= count
 
-    await eventually(done, f"{count} scans", timeout=100)
+    await eventually(done, f"{count} scans", timeout=180)
