@@ -30,7 +30,7 @@ class Priced:
 
 @dataclass(frozen=True, slots=True)
 class MarketReadings:
-    """Market time, prices, spendable balances by coin, and by how much our clock is off; what isn't known is left out."""
+    """Market time, prices, spendable balances by coin, and by how much our clock is off; unknown ones are left out."""
 
     now: datetime
     prices: Mapping[tuple[Category, str], Priced]

@@ -59,7 +59,7 @@ _MAX_ACTIVITIES = 3000
 def trading_worker(
     connections: Connections, book: GuardBook, strategies: Mapping[str, Strategy] = STRATEGIES
 ) -> Worker:
-    """The worker of queue ``trading``: orders, positions, guards, account stream, reconciliation, market clock, scans."""
+    """The worker of queue ``trading``: orders, positions, guards, streams, market clock, scans, reconciliation."""
     database, exchange, client = connections.database, connections.exchange, connections.client
     orders, entries = OrderActivities(database, exchange), EntryActivities(database, exchange)
     exits, targets = ExitActivities(database, exchange), TargetActivities(database)

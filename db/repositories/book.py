@@ -1,4 +1,4 @@
-"""What is held and was done, as the gates see it: one reading for many candidates, kept current while they are accepted."""
+"""What is held and was done, as the gates see it: one reading for many candidates, current while they are accepted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def lock_reservations(session: AsyncSession) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An active position, or one about to be: what it costs (quote coin). ``paid``: the wallet is without it already."""
+    """An active position, or one about to be: what it costs (quote coin). ``paid``: the wallet has paid it."""
 
     position_id: str
     strategy: str
@@ -77,7 +77,7 @@ class Holdings:
 
 
 async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Holdings:
-    """Holdings at ``now`` (market time of ``epoch``); today is since 00:00 UTC. Times of other markets don't compare."""
+    """Holdings at ``now`` (market time of ``epoch``); today is since 00:00 UTC. Other markets' times don't count."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     active = await session.scalars(select(Position).where(Position.state.in_(ACTIVE_STATES)))
     closed = await session.execute(
@@ -99,7 +99,7 @@ async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Hol
     return Holdings(
         held=tuple(_held(position) for position in active),
         last_closed={(strategy, category, symbol): at for strategy, category, symbol, at in closed if at is not None},
-        entries_today={strategy: count for strategy, count in entries},
+        entries_today=dict(entries.tuples().all()),
         net_pnl_today=Decimal(net or 0),
     )
 

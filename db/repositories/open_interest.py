@@ -15,7 +15,8 @@ from domain.candle import Timeframe
 _UPSERT = text("""
     INSERT INTO open_interest AS known (symbol, interval, at, value)
     SELECT symbol, :interval, at, value
-    FROM unnest(CAST(:symbols AS text[]), CAST(:ats AS timestamptz[]), CAST(:values AS float8[])) AS told (symbol, at, value)
+    FROM unnest(CAST(:symbols AS text[]), CAST(:ats AS timestamptz[]), CAST(:values AS float8[]))
+        AS told (symbol, at, value)
     ON CONFLICT (symbol, interval, at) DO UPDATE SET value = excluded.value WHERE known.value <> excluded.value
 """)
 

@@ -33,6 +33,7 @@ from workflows.market_stream import MarketStreamInput, MarketStreamWorkflow
 from workflows.options import MARKET_QUEUE, TRADING_QUEUE
 from workflows.order import OrderWorkflow
 from workflows.position import CloseRequest, PositionWorkflow, SetTargets
+from workflows.reconciliation import ReconciliationInput, ReconciliationWorkflow
 from workflows.scan import scan_id
 from workflows.snapshot import SnapshotInput, SnapshotWorkflow, snapshot_id
 
@@ -457,3 +458,22 @@ async def flatten_everything(stage: Stage) -> Handles:
     await flatten.result()
     await until_ended(second)
     return {"flatten": flatten, "entering": second, **await stage.saved(first)}
+
+
+@scenario
+async def reconciliation(stage: Stage) -> Handles:
+    """A position whose workflow is gone comes back in the first of two rounds; then a fresh history begins."""
+    trading = stage.trading
+    position = await trading.open()
+    await trading.until_watched(position)
+    await position.terminate("to be brought back")
+    wanted = ReconciliationInput(every_seconds=1, rounds=2)
+    handle = await trading.client.start_workflow(
+        ReconciliationWorkflow.run, wanted, id="reconcile/recorded", task_queue=TRADING_QUEUE
+    )
+    first = trading.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    await until_ended(first)
+    again = await trading.client.get_workflow_handle(position.id).describe()
+    assert again.status is WorkflowExecutionStatus.RUNNING
+    await handle.terminate("recorded")
+    return {"reconciliation": first}

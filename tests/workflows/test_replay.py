@@ -15,12 +15,29 @@ from temporalio.workflow import NondeterminismError
 from tests.histories.files import FOLDER, load, started
 from tests.workflows.changed_position import ChangedPositionWorkflow
 from workflows.account_stream import AccountStreamWorkflow
+from workflows.backfill import BackfillWorkflow
+from workflows.flatten import FlattenWorkflow
+from workflows.market_clock import MarketClockWorkflow
 from workflows.market_stream import MarketStreamWorkflow
 from workflows.order import OrderWorkflow
 from workflows.plugin import ats_plugin
 from workflows.position import PositionWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
+from workflows.scan import ScanWorkflow
+from workflows.snapshot import SnapshotWorkflow
 
-WORKFLOWS = (AccountStreamWorkflow, MarketStreamWorkflow, OrderWorkflow, PositionWorkflow)
+WORKFLOWS = (
+    AccountStreamWorkflow,
+    BackfillWorkflow,
+    FlattenWorkflow,
+    MarketClockWorkflow,
+    MarketStreamWorkflow,
+    OrderWorkflow,
+    PositionWorkflow,
+    ReconciliationWorkflow,
+    ScanWorkflow,
+    SnapshotWorkflow,
+)
 HISTORIES = sorted(FOLDER.glob("*/*.json"))
 _PROCESS_OR_PATH = re.compile(r"\d+@[\w.-]+|/(?:home|root|work|tmp|usr)/")
 
