@@ -16,7 +16,7 @@ from temporalio import activity
 
 from activities.beating import beating
 from activities.due_strategies import DueStrategy, ScanRequest, due_strategies, windows_of
-from activities.failures import EXCHANGE_UNAVAILABLE, failure
+from activities.failures import EXCHANGE_UNAVAILABLE, OTHER_MARKET, failure
 from activities.market_readings import MarketReadings, read_market
 from db.models import Scan, Signal
 from db.repositories.audit import record_event
@@ -111,6 +111,8 @@ class DecisionActivities:
                 )
             except ExchangeError as error:
                 raise failure(EXCHANGE_UNAVAILABLE, f"can't read the market: {error}") from error
+            if market.epoch != request.epoch:
+                raise failure(OTHER_MARKET, f"the exchange runs market {market.epoch}, not {request.epoch}")
             await self._store(request, evaluated, wishes, market)
             decided = await self._decided_before(request)
             assert decided is not None, "just stored"

@@ -9,10 +9,9 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.failures import BAD_INPUT, failure
 from db.repositories.market import list_instruments
 from db.repositories.settings import current_settings
-from db.repositories.strategies import current_configs
+from db.repositories.strategies import current_configs, tell_unreadable
 from domain.candle import Timeframe
 from domain.market import Category, Instrument
 from domain.strategies.contract import Needs, Strategy, StrategyParameters
@@ -62,7 +61,7 @@ def in_use(config: StrategyConfig) -> bool:
 async def due_strategies(
     session: AsyncSession, strategies: Mapping[str, Strategy], timeframes: Sequence[Timeframe]
 ) -> list[DueStrategy]:
-    """Strategies in use whose timeframe closes now, by name. Fails for good on parameters that are none."""
+    """Strategies in use whose timeframe closes now, by name. One whose parameters are none is paged and left out."""
     universe = await _universe(session)
     due = []
     for config in await current_configs(session):
@@ -72,7 +71,8 @@ async def due_strategies(
         try:
             parameters = strategy.parameters.model_validate(config.parameters)
         except ValidationError as error:
-            raise failure(BAD_INPUT, f"parameters of {config.strategy}: {error}") from error
+            await tell_unreadable(session, config.strategy, config.version, str(error))
+            continue
         instruments = {one.symbol: one for one in universe if one.category is config.category}
         needs = strategy.needs(parameters, config.timeframe)
         due.append(DueStrategy(config, strategy, parameters, needs, instruments))

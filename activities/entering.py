@@ -104,6 +104,11 @@ class EntryActivities:
                 return await self._reserve(request)
             except FilterViolation as violation:
                 return await self._deny(request, _code_of(violation), violation.field, violation.rule)
+            except position_rows.ReservedBefore:
+                async with self._database.session() as session:
+                    existing = await position_rows.find_position(session, request.position_id)
+                    assert existing is not None, "rows of positions are never deleted"
+                    return await self._reserved_before(session, existing)
             except position_rows.PositionExists as held:
                 gate = GateVerdict(gate=GateCode.POSITION_EXISTS, passed=False, value=held.holder or "")
                 return await self._deny(request, gate.gate, "symbol", str(held), gate)

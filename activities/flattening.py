@@ -28,8 +28,11 @@ class FlattenActivities:
         self._database = database
 
     @activity.defn
-    async def begin_flatten(self, request: FlattenRequest) -> None:
-        """Halt entries unless it is one symbol only. A reservation is over before the halt or sees it."""
+    async def begin_flatten(self, request: FlattenRequest) -> list[str]:
+        """Halt entries unless it is one symbol only, and the ids of what is active then, the oldest first.
+
+        A reservation is over before the halt or sees it: nothing that was wanted before can come after.
+        """
         async with self._database.session(actor=request.requested_by, reason=request.reason) as session:
             await lock_reservations(session)
             if request.symbol is None:
@@ -44,15 +47,17 @@ class FlattenActivities:
                 severity="warning",
                 detail={"symbol": request.symbol, "reason": request.reason},
             )
+            query = select(Position.position_id).where(Position.state.in_(ACTIVE_STATES))
+            if request.symbol is not None:
+                query = query.where(Position.symbol == request.symbol)
+            return list(await session.scalars(query.order_by(Position.created_wall)))
 
     @activity.defn
-    async def positions_left(self, symbol: str | None) -> list[str]:
-        """Ids of active positions (of ``symbol``), the oldest first."""
+    async def positions_left(self, position_ids: list[str]) -> list[str]:
+        """Those of ``position_ids`` that are still active, the oldest first."""
         query = select(Position.position_id).where(Position.state.in_(ACTIVE_STATES)).order_by(Position.created_wall)
-        if symbol is not None:
-            query = query.where(Position.symbol == symbol)
         async with self._database.session() as session:
-            return list(await session.scalars(query))
+            return list(await session.scalars(query.where(Position.position_id.in_(position_ids))))
 
     @activity.defn
     async def end_flatten(self, request: FlattenRequest, positions: int) -> None:

@@ -12,7 +12,7 @@ from db.repositories.snapshots import close_price
 from db.session import Database
 from domain.market import Category
 from domain.portfolio import Prices
-from exchange.protocol import Exchange
+from exchange.protocol import Exchange, Refused
 
 _CANDLE = timedelta(minutes=15)
 
@@ -39,7 +39,11 @@ class HourPrices:
                 async with self._database.session() as session:
                     listed = await find_instrument(session, category, symbol)
                 if listed is not None:
-                    return await self._price(category, symbol)
+                    try:
+                        return await self._price(category, symbol)
+                    except Refused as refused:  # delisted since: the coin is still in the wallet
+                        self._notes.append(f"{coin}: the exchange no longer prices it ({refused}), counted as nothing")
+                        return None
         self._notes.append(f"{coin}: no market prices it, counted as nothing")
         return None
 

@@ -30,8 +30,9 @@ class Priced:
 
 @dataclass(frozen=True, slots=True)
 class MarketReadings:
-    """Market time, prices, spendable balances by coin, and by how much our clock is off; unknown ones are left out."""
+    """Market and its time, prices, spendable balances by coin, how far our clock is off; unknown ones are left out."""
 
+    epoch: str
     now: datetime
     prices: Mapping[tuple[Category, str], Priced]
     balances: Mapping[str, Decimal]
@@ -44,11 +45,13 @@ async def read_market(
     """Read what the gates ask for, for these symbols. Raises ExchangeError when not even the market's time is known."""
     room = asyncio.Semaphore(_AT_ONCE)
     found = await asyncio.gather(*(_price(room, database, exchange, *each) for each in sorted(wanted)))
+    clock = await exchange.market_clock()
     return MarketReadings(
+        epoch=clock.epoch,
+        now=clock.now,
         prices={each: price for each, price in zip(sorted(wanted), found, strict=True) if price is not None},
         balances=await _balances(exchange) if wanted else {},
         clock_offset_ms=await _clock_offset(exchange) if wanted else None,
-        now=(await exchange.market_clock()).now,
     )
 
 

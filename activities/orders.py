@@ -18,11 +18,13 @@ from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
 from db.repositories.executions import executed_qty
 from db.repositories.market import find_instrument
+from db.repositories.settings import current_settings
 from db.session import Database
 from domain.ids import OrderRole
 from domain.market import Category, FilterViolation
 from domain.order import OrderState, is_final
 from domain.position import PositionState
+from domain.system_settings import TRADING_HALTED
 from exchange.protocol import (
     Exchange,
     ExchangeError,
@@ -156,6 +158,9 @@ class OrderActivities:
             if order.state == OrderState.PREPARED and _stale(intent):
                 order_rows.move(session, order, OrderState.DENIED, f"no longer wanted since {intent.expires_at}")
                 order.error = f"expires_at: the entry was no longer wanted since {intent.expires_at}"
+            elif order.state == OrderState.PREPARED and await _halted(session, intent):
+                order_rows.move(session, order, OrderState.DENIED, "trading was halted before it was sent")
+                order.error = "trading_halted: trading was halted before the entry was sent"
             elif order.state == OrderState.PREPARED:
                 if intent.role is OrderRole.ENTRY and position.state == PositionState.RESERVED:
                     position_rows.step(position, PositionState.ENTERING)
@@ -203,6 +208,11 @@ class OrderActivities:
 def _stale(intent: OrderIntent) -> bool:
     """An entry whose signal's time to live is over before it was ever sent."""
     return intent.role is OrderRole.ENTRY and intent.expires_at is not None and datetime.now(UTC) >= intent.expires_at
+
+
+async def _halted(session: AsyncSession, intent: OrderIntent) -> bool:
+    """Whether an entry comes too late because somebody halted trading after its place was taken."""
+    return intent.role is OrderRole.ENTRY and bool((await current_settings(session))[TRADING_HALTED])
 
 
 def _check_same(order: Order, intent: OrderIntent) -> None:

@@ -88,6 +88,17 @@ class StepActivities:
             except ExchangeError as error:
                 raise failure(EXCHANGE_UNAVAILABLE, f"can't move the market on: {error}") from error
 
+    @activity.defn
+    async def await_quiet(self, halted: Advance) -> None:
+        """Wait until nothing is under way at the instant where the market stands; at once if it has gone on."""
+        async with beating():
+            try:
+                clock = await self._exchange.market_clock()
+                if clock.step and (clock.epoch, clock.now) == (halted.epoch, halted.now):
+                    await self._until_quiet(clock)
+            except ExchangeError as error:
+                raise failure(EXCHANGE_UNAVAILABLE, f"can't see whether the market is quiet: {error}") from error
+
     async def _until_quiet(self, clock: MarketClock) -> None:
         began = said = time.monotonic()
         while (under_way := await self._under_way(clock, time.monotonic() - began)) is not None:

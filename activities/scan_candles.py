@@ -157,7 +157,12 @@ class ScanCandleActivities:
     async def _fetch(self, missing: Mapping[_Series, Sequence[Hole]]) -> int:
         """Ask the exchange for what is missing, a few at a time, and store what has closed."""
         room = asyncio.Semaphore(_AT_ONCE)
-        return sum(await asyncio.gather(*(self._fetch_series(room, *each) for each in missing.items())))
+        fetches = [asyncio.create_task(self._fetch_series(room, *each)) for each in missing.items()]
+        try:
+            return sum(await asyncio.gather(*fetches))
+        finally:  # one that failed ends the attempt: the others must not go on beside the next one
+            for fetch in fetches:
+                fetch.cancel()
 
     async def _fetch_series(self, room: asyncio.Semaphore, series: _Series, gaps: Sequence[Hole]) -> int:
         category, symbol, timeframe = series

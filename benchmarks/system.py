@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, or_, select, update
 from temporalio.client import Client, WorkflowHandle
 
 from activities.leaving import Settled
 from config.credentials import postgres_dsn
 from config.settings import Settings
-from db.models import Order, Position, PositionEvaluation
+from db.models import Order, Position, PositionEvaluation, SystemSetting
 from db.session import Database
 from domain.exits import ExitPolicy
 from domain.ids import OrderRole, manual_position_id
@@ -134,6 +134,13 @@ def priced(position: Position, percent: Decimal) -> Decimal:
     return (position.entry_price * (100 + percent) / 100).quantize(Decimal("0.1"))
 
 
+async def _lift_caps(database: Database) -> None:
+    """Room for as many guards as are measured: caps are for trading."""
+    async with database.session(actor="benchmark", reason="measuring many guards") as session:
+        for key, value in (("max_open_positions", 10_000), ("symbol_exposure_usd", "1000000000")):
+            await session.execute(update(SystemSetting).where(SystemSetting.key == key).values(value=value))
+
+
 @asynccontextmanager
 async def measured_system(speed: float = 1.0) -> AsyncIterator[MeasuredSystem]:
     """A running system, ended and its data removed at the end. ``speed`` is market seconds a wall second."""
@@ -147,6 +154,7 @@ async def measured_system(speed: float = 1.0) -> AsyncIterator[MeasuredSystem]:
             client = await connect_temporal(settings)
             database = Database(postgres_dsn(settings))
             opened.push_async_callback(database.close)
+            await _lift_caps(database)
             http = httpx.AsyncClient(base_url=settings.paper_url, timeout=60, trust_env=False)
             await opened.enter_async_context(http)
             yield MeasuredSystem(stack, settings, client, database, http)

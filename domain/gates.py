@@ -178,7 +178,7 @@ def _microstructure_missing(facts: GateFacts) -> GateVerdict:
 def _signal_stale(facts: GateFacts) -> GateVerdict:
     age = (facts.now - facts.close_at).total_seconds()
     allowed = facts.config.signal_ttl_seconds
-    return _verdict(GateCode.SIGNAL_STALE, age <= allowed, f"{age:.0f} s", f"{allowed} s")
+    return _verdict(GateCode.SIGNAL_STALE, 0 <= age <= allowed, f"{age:.0f} s", f"{allowed} s")
 
 
 def _microstructure_failed(facts: GateFacts) -> GateVerdict:

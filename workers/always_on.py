@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError
 
 from observability.logs import get_logger
 from workflows import account_stream, market_clock, market_stream, reconciliation
@@ -84,7 +83,7 @@ class AlwaysOn:
             await asyncio.sleep(_EVERY_SECONDS)
             try:
                 await self.ensure()
-            except (RPCError, OSError, RuntimeError) as error:
+            except Exception as error:  # whatever it is, this loop must go on
                 if not self._failing:
                     log.warning("can't see to the workflows that always run", error=str(error))
                 self._failing = True

@@ -61,6 +61,7 @@ def trading_worker(
 ) -> Worker:
     """The worker of queue ``trading``: orders, positions, guards, streams, market clock, scans, reconciliation."""
     database, exchange, client = connections.database, connections.exchange, connections.client
+    steps = StepActivities(database, exchange, book)
     orders, entries = OrderActivities(database, exchange), EntryActivities(database, exchange)
     exits, targets = ExitActivities(database, exchange), TargetActivities(database)
     return Worker(
@@ -92,7 +93,8 @@ def trading_worker(
             ReconcileActivities(database, exchange, client).reconcile,
             SnapshotActivities(database, exchange).take_snapshot,
             MarketTimeActivities(database, exchange).next_due,
-            StepActivities(database, exchange, book).advance_market,
+            steps.advance_market,
+            steps.await_quiet,
             *_scanning(connections, strategies),
             *_flattening(connections),
             *_audit(connections),

@@ -24,11 +24,11 @@ class FlattenInput(WorkflowInput):
     symbol: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,30}$")
     requested_by: str = Field(default="temporal", min_length=1, max_length=200)
     reason: str = Field(default="flatten", min_length=1, max_length=2000)
-    told: list[str] = Field(default_factory=list, description="set by the workflow itself")
+    positions: list[str] | None = Field(default=None, description="what is to be closed; set by the workflow itself")
 
 
 class FlattenResult(BaseModel):
-    """``positions`` were told to leave, and none is left."""
+    """``positions`` were active when it began, and none of them is left."""
 
     flatten_id: str
     positions: int
@@ -40,33 +40,35 @@ def flatten_workflow_id(flatten_id: str) -> str:
 
 @workflow.defn
 class FlattenWorkflow:
-    """Signals each active position to leave until none is left. One without a running workflow is told when
-    reconciliation has brought it back."""
+    """Signals each position that was active to leave until none of them is left.
+
+    What is entered after somebody has lifted the halt is not its business. One without a running workflow is told when
+    reconciliation has brought it back.
+    """
 
     def __init__(self) -> None:
         self._left: list[str] = []
         self._told_at: dict[str, datetime] = {}
-        self._ever_told: dict[str, None] = {}
 
     @workflow.run
     async def run(self, flatten: FlattenInput) -> FlattenResult:
-        request = FlattenRequest(**flatten.model_dump(exclude={"told"}))
-        self._ever_told = dict.fromkeys(flatten.told)
-        if not flatten.told:
-            await workflow.execute_activity_method(FlattenActivities.begin_flatten, request, **BOOKS)
+        request = FlattenRequest(**flatten.model_dump(exclude={"positions"}))
+        wanted = flatten.positions
+        if wanted is None:
+            wanted = await workflow.execute_activity_method(FlattenActivities.begin_flatten, request, **BOOKS)
         pause = FLATTEN_LOOK_FIRST
-        while await self._look(flatten.symbol):
+        while await self._look(wanted):
             await self._tell(flatten)
             await workflow.sleep(pause)
             pause = min(pause * 2, FLATTEN_LOOK_LAST)
             if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(flatten.model_copy(update={"told": list(self._ever_told)}))
-        count = len(self._ever_told)
+                workflow.continue_as_new(flatten.model_copy(update={"positions": wanted}))
+        count = len(wanted)
         await workflow.execute_activity_method(FlattenActivities.end_flatten, args=[request, count], **BOOKS)
         return FlattenResult(flatten_id=flatten.flatten_id, positions=count)
 
-    async def _look(self, symbol: str | None) -> bool:
-        self._left = await workflow.execute_activity_method(FlattenActivities.positions_left, symbol, **BOOKS)
+    async def _look(self, wanted: list[str]) -> bool:
+        self._left = await workflow.execute_activity_method(FlattenActivities.positions_left, wanted, **BOOKS)
         return bool(self._left)
 
     async def _tell(self, flatten: FlattenInput) -> None:
@@ -84,7 +86,6 @@ class FlattenWorkflow:
                 )
                 continue
             self._told_at[position_id] = workflow.now()
-            self._ever_told[position_id] = None
 
     @workflow.query
     def left(self) -> list[str]:

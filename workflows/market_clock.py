@@ -31,6 +31,8 @@ from workflows.options import (
     TRADING_QUEUE,
     WARM_UP,
     WARM_UP_AT_ONCE,
+    WARM_UP_MOST,
+    WARM_UP_PATIENCE,
     WORKFLOW_TASK_TIMEOUT,
 )
 from workflows.scan import ScanInput, ScanWorkflow, scan_id
@@ -85,6 +87,9 @@ class MarketClockWorkflow:
         """One scan or snapshot to its end. One that fails is somebody's to look at, and is tried again."""
         name = scan_id(due.at) if due.kind == "scan" else snapshot_id(due.at)
         self._doing = name
+        if due.step:  # whatever the market's last step set off comes before what is decided at its end
+            advance = Advance(epoch=due.epoch, now=due.now)
+            await workflow.execute_activity_method(StepActivities.await_quiet, advance, **ALWAYS_ON)
         try:
             if due.kind == "scan":
                 scan = ScanInput(epoch=due.epoch, close_at=due.at, timeframes=due.timeframes)
@@ -139,7 +144,15 @@ class MarketClockWorkflow:
                 except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
                     workflow.logger.warning("history not fetched", extra={"backfill": name, "error": str(error)})
 
-        await asyncio.gather(*(fetch(BackfillInput(**each.model_dump())) for each in planned))
+        if len(planned) > WARM_UP_MOST:
+            workflow.logger.warning("not all history is fetched before the first scan", extra={"left": len(planned)})
+        fetches = [asyncio.create_task(fetch(BackfillInput(**each.model_dump()))) for each in planned[:WARM_UP_MOST]]
+        if not fetches:
+            return
+        _, late = await workflow.wait(fetches, timeout=WARM_UP_PATIENCE.total_seconds())
+        if late:
+            page = ["warm_up_slow", "warm-up", {"still_fetching": len(late)}, "market_clock"]
+            await workflow.execute_activity_method(AuditActivities.page_operator, args=page, **BOOKS)
 
     @workflow.query
     def where(self) -> MarketClockView:

@@ -41,9 +41,16 @@ BOOKS: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=10),
 
 SNAPSHOT: Final[dict[str, Any]] = {
     "start_to_close_timeout": timedelta(minutes=2),
-    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(milliseconds=500),
+        backoff_coefficient=1.5,
+        maximum_interval=timedelta(seconds=5),
+        maximum_attempts=10,
+    ),
 }
-"""Taking a snapshot: it waits for its hour, and for books that are not complete up to it yet, by being tried again."""
+"""Taking a snapshot: it waits for its hour, and for books that are not complete up to it yet, by being tried again.
+
+Not for ever: one that can't be had is paged, and scans that have become due meanwhile go before it is tried anew."""
 
 RECONCILE: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=60), "retry_policy": _FOR_EVER}
 """A comparison asks Temporal about every row under way and the exchange for two windows of executions."""
@@ -93,6 +100,9 @@ DUE_AGAIN_LAST: Final = timedelta(seconds=60)
 """A scan or snapshot that failed is tried again ever more slowly, for ever: none is left out."""
 MARKET_OVER_PAUSE: Final = timedelta(seconds=1)
 WARM_UP_AT_ONCE: Final = 6
+WARM_UP_MOST: Final = 600
+WARM_UP_PATIENCE: Final = timedelta(minutes=10)
+"""Scans fetch what they miss: a history too large for one run, or one that can't be had, doesn't hold them up."""
 EXIT_TELLS: Final = 5
 EXIT_TELL_AGAIN: Final = timedelta(seconds=2)
 """A position without a running workflow has one again within seconds: reconciliation sees to that."""

@@ -146,8 +146,9 @@ class PositionWorkflow:
     async def _begin_again_if_long(self, position: PositionInput) -> None:
         """Go on in a fresh history: every step so far finds itself done in the database."""
         if _history_is_long() and not self._must_leave():
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(position)
+            await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._must_leave())
+            if not self._must_leave():
+                workflow.continue_as_new(position)
 
     async def _leave(self, position: PositionInput) -> None:
         """Exit orders one after the other until nothing that can be sold is left."""

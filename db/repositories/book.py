@@ -22,7 +22,11 @@ _NOT_BOUGHT_YET = (PositionState.RESERVED, PositionState.ENTERING)
 
 
 async def lock_reservations(session: AsyncSession) -> None:
-    """Be alone in taking places, to the end of the transaction. What is read after it is what everybody before left."""
+    """Be alone in taking places, to the end of the transaction. What is read after it is what everybody before left.
+
+    A process that freezes inside loses the lock after a few seconds: halting must never wait for it.
+    """
+    await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '5s'"))
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _RESERVATIONS})
 
 
@@ -99,7 +103,7 @@ async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Hol
     return Holdings(
         held=tuple(_held(position) for position in active),
         last_closed={(strategy, category, symbol): at for strategy, category, symbol, at in closed if at is not None},
-        entries_today=dict(entries.tuples().all()),
+        entries_today=dict(iter(entries)),
         net_pnl_today=Decimal(net or 0),
     )
 

@@ -40,6 +40,10 @@ class Capped(Exception):
         self.verdict = verdict
 
 
+class ReservedBefore(Exception):
+    """This very position has its place already."""
+
+
 class TargetsMoved(Exception):
     """The targets were changed since the version the caller saw."""
 
@@ -63,9 +67,12 @@ async def lock_position(session: AsyncSession, position_id: str) -> Position:
 async def reserve(session: AsyncSession, policy: dict[str, Any], trade_usd: Decimal, **fields: Any) -> Position:
     """Take the symbol's place for a new position of ``trade_usd`` and write its first targets.
 
-    Raises Capped or PositionExists. Reservations are made one after the other, so that together they can't exceed a
-    cap that each alone keeps; that the place is free is decided by the partial unique indexes.
+    Raises Capped, PositionExists or ReservedBefore. Reservations are made one after the other, so that together they
+    can't exceed a cap that each alone keeps; that the place is free is decided by the partial unique indexes.
     """
+    await lock_reservations(session)
+    if await find_position(session, fields["position_id"]) is not None:
+        raise ReservedBefore(fields["position_id"])  # by another attempt of the same request, which must not count
     await _within_caps(session, trade_usd, fields)
     position = Position(state=PositionState.RESERVED, policy=policy, **fields)
     try:
@@ -90,7 +97,6 @@ async def reserve(session: AsyncSession, policy: dict[str, Any], trade_usd: Deci
 
 async def _within_caps(session: AsyncSession, trade_usd: Decimal, fields: dict[str, Any]) -> None:
     """Raise Capped unless the caps leave room, as seen with every reservation before this one."""
-    await lock_reservations(session)
     limits = limits_of(await current_settings(session))
     config = await find_config(session, fields["strategy"])
     holdings = await read_holdings(session, fields["market_epoch"], fields["reserved_at"])

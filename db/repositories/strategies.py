@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import StrategyConfiguration, StrategyConfigurationHistory
+from db.models import StrategyConfiguration, StrategyConfigurationHistory, SystemEvent
+from db.repositories.audit import record_event
 from domain.strategies import STRATEGIES
 from domain.strategy_config import StrategyConfig, default_config
 
+UNREADABLE = "strategy_unreadable"
 _FIELDS = tuple(name for name in StrategyConfig.model_fields if name != "version")
 
 
@@ -55,11 +58,25 @@ async def seed_strategies(session: AsyncSession, mode: str) -> list[str]:
 
 
 async def current_configs(session: AsyncSession) -> list[StrategyConfig]:
-    """Every configuration as it is now, by name."""
+    """Every configuration as it is now, by name; one that a hand made unreadable is left out, told once a version."""
     rows = await session.scalars(
         select(StrategyConfiguration).order_by(StrategyConfiguration.strategy).execution_options(populate_existing=True)
     )
-    return [config_of(row) for row in rows]
+    configs = []
+    for row in rows:
+        try:
+            configs.append(config_of(row))
+        except ValidationError as error:
+            await tell_unreadable(session, row.strategy, row.version, str(error))
+    return configs
+
+
+async def tell_unreadable(session: AsyncSession, strategy: str, version: int, error: str) -> None:
+    """Page, once a version, that a strategy is left out because its configuration makes no sense."""
+    subject = f"{strategy} v{version}"
+    known = select(SystemEvent.id).where(SystemEvent.kind == UNREADABLE, SystemEvent.subject == subject)
+    if await session.scalar(known.limit(1)) is None:
+        record_event(session, UNREADABLE, subject, who="configuration", severity="page", detail={"error": error})
 
 
 async def find_config(session: AsyncSession, strategy: str, *, lock: bool = False) -> StrategyConfig | None:

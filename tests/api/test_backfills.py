@@ -73,7 +73,9 @@ def test_a_backfill_is_started_and_shown_with_its_progress(system: TradingSystem
 def test_without_a_time_all_five_timeframes_get_what_decisions_need(client: AtsClient) -> None:
     accepted = client.backfill(BackfillRequest(symbol="ETHUSDT"))
     assert accepted.workflow_ids == [f"backfill/ETHUSDT/{each}" for each in ("15m", "1h", "4h", "1d", "1w")]
-    assert until_done(client, "ETHUSDT", "1d").candles >= 2 * 400
+    row = until_done(client, "ETHUSDT", "1d")
+    assert row.progress == 1.0
+    assert row.end_at - row.start_at >= 400 * Timeframe.D1.duration
 
 
 def test_without_a_symbol_the_whole_universe_is_asked_for(client: AtsClient) -> None:

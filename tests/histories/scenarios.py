@@ -421,29 +421,6 @@ async def clock_in_steps(stage: Stage) -> Handles:
     return {"clock": clock, "scan": scans[0]}
 
 
-@stepped_scenario
-async def clock_with_a_failing_scan(stage: Stage) -> Handles:
-    """Parameters that are none: the scan fails, is paged, tried again, and done once they are put right."""
-    await stage.strategies()
-    async with stage.trading.database.session(actor="operator", reason="by mistake") as session:
-        before = await session.execute(select(StrategyConfiguration.strategy, StrategyConfiguration.parameters))
-        right = dict(before.tuples().all())
-        await session.execute(update(StrategyConfiguration).values(timeframe="15m", parameters={"wrong": 1}))
-
-    async def paged() -> bool:
-        return bool(await stage.trading.events("scan_failed"))
-
-    await eventually(paged, "a scan that failed", timeout=60)
-    async with stage.trading.database.session(actor="operator", reason="put right") as session:
-        for strategy, parameters in right.items():
-            mine = StrategyConfiguration.strategy == strategy
-            await session.execute(update(StrategyConfiguration).where(mine).values(parameters=parameters))
-    await scanned(stage, 2)
-    clock = stage.trading.client.get_workflow_handle(market_clock.WORKFLOW_ID)
-    await clock.terminate("to be recorded")
-    return {"clock": clock}
-
-
 @scenario
 async def flatten_everything(stage: Stage) -> Handles:
     """One position is open, another just entering."""

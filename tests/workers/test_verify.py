@@ -227,6 +227,7 @@ async def test_an_order_under_another_position_and_a_second_entry_are_doubled(co
 async def test_a_position_whose_workflow_is_gone_is_named(court: Court) -> None:
     handle, position = await court.hold("LINKUSDT", Category.SPOT)
     reconciling = court.trading.client.get_workflow_handle("reconcile/account")
+    await _right_after_a_round(court, reconciling)
     await handle.terminate("sabotage")
     verdict = await court.judge()
     only(verdict, rows_without_workflow=1)
@@ -244,6 +245,18 @@ async def test_a_position_whose_workflow_is_gone_is_named(court: Court) -> None:
     await eventually(known, "the position's workflow to be brought back")
     await court.close(again)
     only(await court.judge())
+
+
+async def _right_after_a_round(court: Court, reconciling: WorkflowHandle[Any, Any]) -> None:
+    """So that the next round, which would mend what is broken on purpose, is nearly a minute away."""
+    await reconciling.terminate("begun anew")
+    await AlwaysOn(court.trading.client).ensure()
+
+    async def waiting() -> bool:
+        told = (await reconciling.fetch_history()).events
+        return any(event.HasField("timer_started_event_attributes") for event in told)
+
+    await eventually(waiting, "the first round of reconciliation to be over")
 
 
 async def _says_open(handle: WorkflowHandle[Any, Any]) -> bool:
@@ -350,11 +363,13 @@ async def test_the_command_ends_with_one_line_and_an_exit_code(court: Court) -> 
     told = Verdict.model_validate_json(clean.stdout.splitlines()[-1])
     assert told.ok
     handle, position = await court.hold("SOLUSDT")
-    await handle.terminate("sabotage")
-    wrong = await asyncio.to_thread(ats)
+    exit_order = f"{position.position_id}-X1"
+    async with court.changed("orders", "state", "filled", "order_link_id = :id", id=exit_order):
+        wrong = await asyncio.to_thread(ats)
     assert wrong.returncode == 1
-    assert Verdict.model_validate_json(wrong.stdout.splitlines()[-1]).rows_without_workflow == 1
-    assert f"position {position.position_id} (SOLUSDT) is open" in wrong.stderr
+    assert Verdict.model_validate_json(wrong.stdout.splitlines()[-1]).orders_lost == 1
+    assert exit_order in wrong.stderr
+    await court.close(handle)
 
 
 async def test_a_system_that_does_not_answer_is_no_verdict(court: Court) -> None:

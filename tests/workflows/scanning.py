@@ -32,6 +32,7 @@ class LevelParameters(StrategyParameters):
     enter_over: float = 1e12
     leave_under: float = 0.0
     bars: int = 4
+    broken: bool = False
 
 
 class Level:
@@ -52,6 +53,8 @@ class Level:
         self, panels: Mapping[Timeframe, Panel], timeframe: Timeframe, parameters: StrategyParameters
     ) -> Evaluation:
         p, close = cast(LevelParameters, parameters), panels[timeframe].close
+        if p.broken:
+            raise ZeroDivisionError("a strategy with a mistake in it")
         return Evaluation(
             entry=close > p.enter_over,
             exit=close < p.leave_under,

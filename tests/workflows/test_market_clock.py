@@ -100,10 +100,20 @@ async def _first_look(database: Database, market: object) -> None:
         await gateway.close()
 
 
+async def test_a_strategy_whose_parameters_are_none_is_paged_and_left_out(database: str, scratch: Path) -> None:
+    async with stepped_market(database, scratch) as market, trading_on(market.settings, market.exchange) as outside:
+        await configure(outside.database, {"no_such_parameter": 1})
+        async with running_trading(market.settings, market.exchange, LEVEL, clock=True) as trading:
+            await until_scanned(trading, 2)
+            pages = await trading.events("strategy_unreadable")
+        assert [page.subject for page in pages] == ["level v1"]
+        assert "no_such_parameter" in pages[0].detail["error"]
+
+
 @pytest.mark.slow
 async def test_a_scan_that_fails_is_paged_and_tried_again(database: str, scratch: Path) -> None:
     async with stepped_market(database, scratch) as market, trading_on(market.settings, market.exchange) as outside:
-        await configure(outside.database, {"no_such_parameter": 1})
+        await configure(outside.database, {"broken": True})
         async with running_trading(market.settings, market.exchange, LEVEL, clock=True) as trading:
             await market.advance(1)
             await _until_event(trading, "scan_failed")
@@ -124,7 +134,7 @@ async def _until_event(trading: object, kind: str) -> None:
     async def told() -> bool:
         return bool(await running.events(kind))
 
-    await eventually(told, kind, timeout=40)
+    await eventually(told, kind, timeout=90)
 
 
 def _clock(now: str, speed: float = 1.0) -> MarketClock:

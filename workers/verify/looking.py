@@ -17,7 +17,7 @@ from temporalio.client import Client
 from db.session import Database
 from exchange.protocol import Exchange
 from workers.verify.books import PaperBooks
-from workers.verify.decisions import judge_scans, measure_decisions
+from workers.verify.decisions import judge_cursor, judge_scans, judge_snapshots, measure_decisions
 from workers.verify.ledger import judge_ledger
 from workers.verify.orders import judge_orders
 from workers.verify.processes import judge_processes, running_workflows
@@ -71,6 +71,8 @@ def paper_look(database: Database, client: Client, books: PaperBooks, max_unprot
                 *await judge_ledger(session, told),
                 *await judge_protection(session, max_unprotected),
                 *await judge_scans(session, clock.epoch),
+                *await judge_snapshots(session, clock.epoch),
+                *await judge_cursor(session, clock),
                 *await judge_processes(session, await running_workflows(client)),
                 *await stops.judge(session, clock, figures),
             ]
@@ -85,12 +87,14 @@ def query_look(database: Database, client: Client, exchange: Exchange, max_unpro
         figures = Figures()
         async with _snapshot(database) as session:
             await measure_positions(session, figures)
-            epoch = (await exchange.market_clock()).epoch
-            await measure_decisions(session, epoch, figures)
+            clock = await exchange.market_clock()
+            await measure_decisions(session, clock.epoch, figures)
             return figures, [
                 *await judge_by_queries(session, exchange),
                 *await judge_protection(session, max_unprotected),
-                *await judge_scans(session, epoch),
+                *await judge_scans(session, clock.epoch),
+                *await judge_snapshots(session, clock.epoch),
+                *await judge_cursor(session, clock),
                 *await judge_processes(session, await running_workflows(client)),
             ]
 

@@ -19,7 +19,7 @@ from domain.clock import MarketClock
 from domain.exits import ExitPolicy
 from domain.ids import OrderRole
 from domain.market import PositionSide
-from domain.order import OrderState
+from domain.order import FINAL_STATES, OrderState
 from domain.protection import Interval, uncovered_seconds
 from workers.verify.books import PaperBooks
 from workers.verify.replay import Crossing, Held, Retarget, replay
@@ -29,6 +29,8 @@ REACTION_SECONDS = 30.0
 """How late (wall) an exit may be beyond the time that nobody watched."""
 
 _ONE_STEP = timedelta(minutes=15)
+_EXIT_UNDER_WAY = timedelta(seconds=60)
+"""How long an exit that was sent may take until it is final; one that never is excuses nothing."""
 """In step mode all trades of a step happen at once: an exit at its end is not late."""
 
 
@@ -122,7 +124,8 @@ async def _late(
     sent = await session.scalar(
         select(func.count())
         .where(Order.position_id == position.position_id, Order.role == OrderRole.EXIT)
-        .where(Order.state.not_in([OrderState.PREPARED, OrderState.DENIED]))
+        .where(Order.state.not_in([OrderState.PREPARED, *FINAL_STATES]))
+        .where(Order.created_at > func.now() - _EXIT_UNDER_WAY)
     )
     if sent:
         return 0.0, False

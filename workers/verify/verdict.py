@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 
 class Kind(StrEnum):
-    """What can be wrong. The first nine are counted (or summed) in the verdict's field of the same name."""
+    """What can be wrong. They are counted (or summed) in the verdict's field of the same name."""
 
     ORDERS_LOST = "orders_lost"
     ORDERS_DOUBLED = "orders_doubled"
@@ -21,6 +21,7 @@ class Kind(StrEnum):
     UNPROTECTED = "unprotected"
     ROWS_WITHOUT_WORKFLOW = "rows_without_workflow"
     SCANS_MISSING = "scans_missing"
+    SNAPSHOTS_MISSING = "snapshots_missing"
     EXECUTIONS_MISSING = "executions_missing"
 
 
@@ -62,6 +63,7 @@ class Verdict(Figures):
     ledger_drift: str = "0"
     rows_without_workflow: int = 0
     scans_missing: int = 0
+    snapshots_missing: int = 0
     executions_missing: int = 0
     not_judged: list[str] = []
     findings: list[str] = []
@@ -85,6 +87,7 @@ def verdict_of(figures: Figures, findings: Iterable[Finding], not_judged: Iterab
         ledger_drift=format(drift.normalize(), "f") if drift else "0",
         rows_without_workflow=count(Kind.ROWS_WITHOUT_WORKFLOW),
         scans_missing=count(Kind.SCANS_MISSING),
+        snapshots_missing=count(Kind.SNAPSHOTS_MISSING),
         executions_missing=count(Kind.EXECUTIONS_MISSING),
         not_judged=sorted(not_judged),
         findings=[finding.sentence for finding in found],
