@@ -138,6 +138,10 @@ def _protected(market: Market, positions: Sequence[PositionView]) -> bool | None
     held = [each for each in positions if (each.category, each.symbol) == market and each.qty > 0]
     if not held:
         return None
-    return all(
-        each.protection is not None and (each.protection.guard_live or each.protection.resting_stop) for each in held
-    )
+    return all(_is_protected(each) for each in held)
+
+
+def _is_protected(position: PositionView) -> bool:
+    if position.protection is None:  # just filled, not booked as open yet: on linear its stop came with the entry
+        return position.category is Category.LINEAR
+    return position.protection.guard_live or position.protection.resting_stop
