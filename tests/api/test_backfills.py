@@ -25,6 +25,8 @@ FUTURE = datetime.now(UTC) + timedelta(days=3650)
 def system(postgres_server: PostgresServer) -> Iterator[TradingSystem]:
     dsn = postgres_server.new_database()
     with scratch_folder() as folder, running_system(folder, dsn) as running:
+        with running.api.client() as asking:
+            wait_until(lambda: _warmed_up(asking), "the history that decisions need", timeout=90, every=0.2)
         yield running
     postgres_server.drop_database(dsn)
 
@@ -34,6 +36,13 @@ def client(system: TradingSystem) -> Iterator[AtsClient]:
     with system.api.client() as opened:
         wait_until(lambda: _market_is_known(opened), "a price from the exchange")
         yield opened
+
+
+def _warmed_up(client: AtsClient) -> bool:
+    """Whether the market clock's own backfills are over: their workflow ids are those of the tests."""
+    symbols = {each.symbol for each in client.instruments()}
+    rows = client.backfills()
+    return bool(symbols) and len(rows) >= len(symbols) * 5 and all(row.state == "done" for row in rows)
 
 
 def _market_is_known(client: AtsClient) -> bool:
