@@ -122,7 +122,7 @@ class Trading:
                     return None
             return position
 
-        found = await eventually(watched, f"{handle.id} watched and protected")
+        found = await eventually(watched, f"{handle.id} watched and protected", timeout=60)
         assert found is not None
         return found
 

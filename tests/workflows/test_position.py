@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 
 import pytest
@@ -99,14 +98,16 @@ async def test_an_operator_closes_at_market_and_can_not_close_twice(trading: Tra
 
 
 async def test_a_second_position_on_the_same_linear_symbol_has_no_place(trading: Trading) -> None:
-    first = await trading.open(Category.LINEAR, "XRPUSDT", policy=policy())
-    second = await trading.open(Category.LINEAR, "XRPUSDT", PositionSide.SHORT, policy=policy())
-
-    outcomes = await asyncio.gather(trading.until_watched(first), second.result(), return_exceptions=True)
-    if not isinstance(outcomes[1], WorkflowFailureError):  # the second was quicker
-        outcomes = await asyncio.gather(trading.until_watched(second), first.result(), return_exceptions=True)
-    assert not isinstance(outcomes[0], BaseException)
-    assert isinstance(outcomes[1], WorkflowFailureError)
+    both = [
+        await trading.open(Category.LINEAR, "XRPUSDT", policy=policy()),
+        await trading.open(Category.LINEAR, "XRPUSDT", PositionSide.SHORT, policy=policy()),
+    ]
+    verdicts = [await handle.execute_update(PositionWorkflow.reserved) for handle in both]
+    assert sorted(verdict.accepted for verdict in verdicts) == [False, True]
+    refused, held = sorted(both, key=lambda handle: verdicts[both.index(handle)].accepted)
+    with pytest.raises(WorkflowFailureError):
+        await refused.result()
+    await trading.until_watched(held)
     (denied,) = await trading.events("position_denied")
     assert denied.detail["code"] == "position_exists"
 
