@@ -19,7 +19,7 @@ from tests.support.trading import Trading, running_trading, settings_for
 from workers.verify import verify
 from workflows.position import CloseRequest, PositionWorkflow
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 
 POSITIONS = 50
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "LINKUSDT")
