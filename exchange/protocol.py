@@ -67,7 +67,8 @@ class OrderRequest(_Value):
     stop attached to a linear entry (``tpslMode=Full``). A spot conditional is sent with ``orderFilter=StopOrder``.
     ``not_after`` (wall) is the last instant at which the request may be signed: a process that was frozen in between
     must not send it with a fresh timestamp, when its absence may have been proved already (RetryLater then).
-    ``trigger_rises`` says whether the trigger is crossed from below (linear's triggerDirection 1).
+    ``trigger_rises`` says whether the trigger is crossed from below (linear's triggerDirection 1). ``urgent`` orders
+    (exits and stops) may use the part of the rate limit that entries leave them, and go before those that wait.
     """
 
     category: Category
@@ -79,6 +80,7 @@ class OrderRequest(_Value):
     trigger_rises: bool | None = None
     reduce_only: bool = False
     stop_loss: Decimal | None = None
+    urgent: bool = False
     not_after: AwareDatetime | None = None
 
 
@@ -104,6 +106,7 @@ class OrderReport(_Value):
     cum_exec_qty: Decimal
     cum_exec_value: Decimal
     avg_price: Decimal | None
+    price: Decimal | None = None
     trigger_price: Decimal | None
     stop_order_type: str
     reduce_only: bool
@@ -253,6 +256,35 @@ class StreamFreshness(_Value):
     reconnects: int
 
 
+class KeyRights(_Value):
+    """What the API key may do."""
+
+    read_only: bool
+    trades_spot: bool
+    trades_linear: bool
+    withdraws: bool
+    expires_at: AwareDatetime | None = None
+    ip_bound: bool = False
+
+
+class ClockOffset(_Value):
+    """The exchange's protocol clock against ours, from the middle of a round trip: above 0 when it is ahead."""
+
+    offset_ms: float
+    measured_at: AwareDatetime
+
+
+class RateUsage(_Value):
+    """One endpoint class of the gateway: requests a second, how many may go at once now, how many wait for their turn,
+    and how often the exchange itself refused one for its limit (10006)."""
+
+    name: str
+    per_second: float
+    available: float
+    waiting: int
+    refused: int
+
+
 class Subscription(Protocol):
     """A live subscription. ``close`` ends it; the socket goes when its last subscription does."""
 
@@ -321,6 +353,18 @@ class Exchange(Protocol):
 
     # orders
     async def place_order(self, request: OrderRequest) -> OrderAck: ...
+    async def amend_order(
+        self,
+        category: Category,
+        symbol: str,
+        order_link_id: str,
+        *,
+        qty: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+    ) -> None:
+        """Change a resting order. Refused with 110001 / 170213 when it is unknown or final; already so is success."""
+        ...
+
     async def cancel_order(self, category: Category, symbol: str, order_link_id: str) -> None: ...
     async def cancel_all(self, category: Category, symbol: str) -> None: ...
     async def find_order(self, category: Category, symbol: str, order_link_id: str) -> OrderReport | None:
@@ -347,6 +391,11 @@ class Exchange(Protocol):
         """Idempotent: 110043 (unchanged) is success."""
         ...
 
+    async def set_stop_loss(self, symbol: str, price: Decimal) -> None:
+        """Move the stop loss of a whole linear position; already there (34040) is success. Refused when it is flat."""
+        ...
+
+    async def key_rights(self) -> KeyRights: ...
     async def wallet(self) -> Wallet: ...
     async def transaction_log(self, since: datetime | None = None) -> list[TransactionLogRow]: ...
 
@@ -375,6 +424,17 @@ class Exchange(Protocol):
     ) -> Subscription: ...
     def subscribe_private(self, handlers: PrivateHandlers) -> Subscription: ...
     def freshness(self) -> list[StreamFreshness]: ...
+
+    # how we stand with it
+    def clock_offset(self) -> ClockOffset | None:
+        """As last measured (about once a minute); None before the first measurement."""
+        ...
+
+    def rate_usage(self) -> list[RateUsage]: ...
+    @property
+    def order_entry(self) -> Literal["rest", "websocket"]:
+        """How orders go out now."""
+        ...
 
 
 Mode = Literal["paper", "demo", "testnet", "live"]

@@ -2,6 +2,14 @@
 
 from db.models.config import StrategyConfiguration, StrategyConfigurationHistory, SystemSetting, SystemSettingHistory
 from db.models.decisions import BlockedSignal, MarketClockCursor, Scan, Signal, WatchlistScore
+from db.models.exchange import (
+    BalanceCheck,
+    ExchangeLink,
+    ForeignOrder,
+    ForeignPosition,
+    OrderEvidence,
+    RateLimit,
+)
 from db.models.market import Backfill, CandleRow, InstrumentRow, LivePrice, OpenInterestRow, TakerVolume
 from db.models.operations import ApiKey, IdempotencyKey, StreamCursor, StreamStatus, SystemEvent
 from db.models.trading import (
@@ -25,10 +33,14 @@ from db.models.trading import (
 __all__ = [
     "ApiKey",
     "Backfill",
+    "BalanceCheck",
     "BlockedSignal",
     "CandleRow",
     "Dust",
+    "ExchangeLink",
     "ExecutionApplication",
+    "ForeignOrder",
+    "ForeignPosition",
     "GuardLease",
     "IdempotencyKey",
     "InstrumentRow",
@@ -38,12 +50,14 @@ __all__ = [
     "MarketClockCursor",
     "OpenInterestRow",
     "Order",
+    "OrderEvidence",
     "OrderExecution",
     "OrderTransition",
     "PortfolioHourlySnapshot",
     "Position",
     "PositionEvaluation",
     "PositionTarget",
+    "RateLimit",
     "Reconciliation",
     "Scan",
     "Signal",

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, Double, ForeignKey, Identity, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
@@ -44,6 +45,8 @@ class Position(Base):
     state: Mapped[str]
     policy: Mapped[dict[str, Any]]
     disaster_buffer_pct: Mapped[Decimal]
+    disaster_stop: Mapped[Decimal | None]
+    """Trigger of the stop that rests at the exchange, as last confirmed by it."""
     settings_version: Mapped[int]
     signal_id: Mapped[str | None]
     config_version: Mapped[int | None]
@@ -305,6 +308,16 @@ class Reconciliation(Base):
     finished_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     workflows_started: Mapped[int]
     executions_fetched: Mapped[int]
+    orders_compared: Mapped[int] = mapped_column(server_default=text("0"))
+    positions_compared: Mapped[int] = mapped_column(server_default=text("0"))
+    balances_compared: Mapped[int] = mapped_column(server_default=text("0"))
+    foreign_orders: Mapped[int] = mapped_column(server_default=text("0"))
+    foreign_positions: Mapped[int] = mapped_column(server_default=text("0"))
+    stops_repaired: Mapped[int] = mapped_column(server_default=text("0"))
+    drift: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'"))
+    """What nothing explains: one document each, empty when everything is explained."""
+    halted: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether this comparison halted entries."""
     detail: Mapped[dict[str, Any]]
     trace_id: Mapped[str] = mapped_column(server_default=text("''"))
 
