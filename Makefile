@@ -29,7 +29,7 @@ demo: install
 	@exec $(PY) -m cli.main demo $(ARGS)
 
 test: install-dev
-	@exec $(PY) -m pytest -n 2 $(ARGS)
+	@exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: install-dev
 	@exec $(PY) -m pytest -n 2 -m "not slow and not chaos and not browser and not bench" tests/domain tests/client tests/db tests/observability tests/workflows/test_replay.py $(ARGS)

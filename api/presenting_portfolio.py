@@ -32,6 +32,7 @@ class AssetFacts:
     realised: Mapping[Market, Decimal]
     prices: Mapping[Market, LivePrice] = field(default_factory=dict)
     balances: Mapping[Market, Decimal] = field(default_factory=dict)
+    dust: Mapping[Market, Exposure] = field(default_factory=dict)
     positions: Sequence[PositionView] = ()
 
     @property
@@ -40,10 +41,19 @@ class AssetFacts:
 
     def unrealised(self, market: Market) -> Decimal | None:
         """Profit of what is open, before fees. None without a price."""
-        exposure, price = self.exposures.get(market), self.prices.get(market)
-        if exposure is None or price is None:
-            return None
-        return total([exposure.signed_qty * price.price, -exposure.signed_cost])
+        exposure = self.exposures.get(market)
+        return None if exposure is None else self._gain(market, exposure)
+
+    def unrealised_with_dust(self) -> Decimal | None:
+        """Profit of everything held, dust too, as snapshots count it. None while something has no price."""
+        held = [*self.exposures.items(), *self.dust.items()]
+        gains = [self._gain(market, exposure) for market, exposure in held]
+        known = [gain for gain in gains if gain is not None]
+        return total(known) if len(known) == len(gains) else None
+
+    def _gain(self, market: Market, exposure: Exposure) -> Decimal | None:
+        price = self.prices.get(market)
+        return None if price is None else total([exposure.signed_qty * price.price, -exposure.signed_cost])
 
 
 def snapshot_view(row: PortfolioHourlySnapshot) -> SnapshotView:

@@ -288,7 +288,8 @@ class PortfolioView(Answer):
     """The portfolio now and its newest snapshot: the only source of equity and P&L on any surface. USD.
 
     ``pnl`` is net P&L of ``today``, ``7d``, ``30d``, ``180d`` and ``all`` UTC days up to now: realised less fees plus
-    funding. ``unrealised_pnl`` is of what is open now. ``snapshot_hour`` None: none was taken yet.
+    funding. ``equity`` is the newest snapshot's, plus what the ledger brought and what is held moved since (before the
+    first one: the exchange's word). ``unrealised_pnl`` is of what is open now. ``snapshot_hour`` None: none was taken yet.
     """
 
     as_of: Instant

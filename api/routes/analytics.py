@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -71,6 +72,7 @@ class _Books:
             exposures=await rows.exposures(self.session, self.epoch),
             bought_today=await rows.bought_since(self.session, self.epoch, start_of(self.today)),
             realised=await rows.realised_by_market(self.session, self.epoch),
+            dust=await rows.dust_left(self.session, self.epoch),
         )
         return replace(
             facts,
@@ -78,7 +80,16 @@ class _Books:
             balances=await rows.base_balances(self.session, ACCOUNT, facts.markets),
         )
 
-    async def equity(self) -> Decimal | None:
+    async def worth(self, tail: Iterable[rows.Result], facts: AssetFacts) -> Decimal | None:
+        """The newest snapshot, what the ledger brought since, and what is held moved since: a figure of one instant.
+
+        Funding and transfers count from the next full hour on. Before the first snapshot, and while a held symbol
+        has no price, it is the exchange's last word.
+        """
+        unrealised = facts.unrealised_with_dust()
+        if self.newest is not None and unrealised is not None:
+            since = [*(result.net for result in tail), unrealised, -self.newest.unrealised_pnl]
+            return total([self.newest.equity, *since])
         account = await rows.account(self.session, ACCOUNT)
         return account.total_equity if account else None
 
@@ -92,7 +103,7 @@ async def show_portfolio(services: ServicesDep, _caller: Viewer) -> PortfolioVie
         days = await rows.days_since(session, books.epoch, None)
         tail = await books.since_snapshot()
         facts = await books.assets()
-        equity = await books.equity()
+        equity = await books.worth(tail, facts)
         active = await reading.list_positions(session, state="active", symbol=None, cursor=None, limit=_MOST_POSITIONS)
         count = await reading.count_open_positions(session)
     facts = replace(facts, positions=[position_view(each, wall) for each in active])
@@ -126,7 +137,7 @@ async def show_pnl(services: ServicesDep, _caller: Viewer, period: Annotated[Per
         tail = await books.since_snapshot()
         results = await books.since(first)
         facts = await books.assets()
-        equity = await books.equity()
+        equity = await books.worth(tail, facts)
     net = daily_pnl(days, tail, books.today, first)
     return PnlView(
         period=period,

@@ -12,11 +12,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Date, Text, and_, case, column, func, literal, or_, select, table, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import ColumnElement
 
 from db.models import (
+    Dust,
     ExecutionApplication,
     InstrumentRow,
     LivePrice,
@@ -229,6 +231,21 @@ async def exposures(session: AsyncSession, epoch: str | None) -> dict[Market, Ex
         .join(Position, Position.position_id == LotRow.position_id)
         .where(Position.market_epoch == epoch, LotRow.qty_left > 0)
         .group_by(LotRow.category, LotRow.symbol)
+    )
+    return {(row[0], row[1]): Exposure(*row[2:]) for row in await session.execute(query)}
+
+
+async def dust_left(session: AsyncSession, epoch: str | None) -> dict[Market, Exposure]:
+    """What closed positions could not sell, by market, at the price of the lot it is left of: the oldest."""
+    oldest = select(LotRow.position_id, LotRow.price).ext(distinct_on(LotRow.position_id))
+    lots = oldest.order_by(LotRow.position_id, LotRow.opened_at, LotRow.exec_id).subquery().c
+    cost = func.sum(Dust.qty * lots.price)
+    query = (
+        select(Position.category, Position.symbol, func.sum(Dust.qty), cost, func.sum(Dust.qty), cost)
+        .join(Position, Position.position_id == Dust.position_id)
+        .join(lots.position_id.table, lots.position_id == Dust.position_id)
+        .where(Position.market_epoch == epoch)
+        .group_by(Position.category, Position.symbol)
     )
     return {(row[0], row[1]): Exposure(*row[2:]) for row in await session.execute(query)}
 

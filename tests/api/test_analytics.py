@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from db.base import Base
-from db.models import MarketClockCursor, PortfolioHourlySnapshot, WatchlistScore
+from db.models import Dust, MarketClockCursor, PortfolioHourlySnapshot, WatchlistScore
 from domain.decision_views import PERIODS, PnlView, PortfolioView
 from domain.portfolio import day_of
 from tests.api import rows
@@ -141,6 +141,16 @@ def test_a_finished_day_is_its_last_snapshot_and_never_the_sum_of_its_hours(api:
     view = portfolio(api)
     assert view.pnl == {"today": 0, "7d": 910, "30d": 910, "180d": 910, "all": 910}
     assert (view.snapshot_hour, view.snapshot_equity) == (midnight + timedelta(hours=1), 100_000)
+
+
+def test_the_value_is_the_newest_snapshot_and_what_was_made_and_moved_since(api: RunningApi, database: str) -> None:
+    at = rows.ENTERED
+    held_then = snapshot(at, "-60", equity=D(100_000), unrealised_pnl=D(-40))
+    dust = Dust(position_id=rows.position(2).position_id, coin="BTC", qty=D("0.00001"), cost=D("0.6"))
+    rows.store(database, [*traded(), dust, held_then, clock(at + timedelta(hours=2))])
+    moved = D(750) - D(-40) + D("0.00001") * (61_500 - 60_000)
+    assert portfolio(api).equity == 100_000 + (1000 - 30) + moved, "not what the wallet was last told to be worth"
+    assert pnl(api, "today").days[-1].equity == portfolio(api).equity
 
 
 def test_funding_is_in_the_day_and_in_both_sums(api: RunningApi, database: str) -> None:
