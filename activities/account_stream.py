@@ -21,6 +21,7 @@ from activities.order_placing import learn_report
 from activities.stream_report import report_streams
 from activities.workflow_news import PositionFact, WorkflowNews
 from db.repositories.audit import record_event
+from db.repositories.evidence import add_evidence, orders_in_doubt
 from db.repositories.orders import orders_not_final
 from db.repositories.positions import emptied_positions
 from db.repositories.streams import advance_cursor, read_cursor
@@ -36,6 +37,7 @@ log = get_logger(__name__)
 
 ACCOUNT = "unified"
 CURSOR = "account"
+_STREAM = "private stream"
 _OVERLAP = timedelta(minutes=1)
 _STILL_OVERLAP = timedelta(days=1)  # where the market moves in steps, or has ended, no speed says how far it came
 _FIRST_LOOK_BACK = timedelta(days=7)
@@ -111,7 +113,7 @@ class _Reader:
                 await self._advance_cursor()
                 if loop.time() >= wallet_due:
                     wallet_due = loop.time() + _WALLET_SECONDS
-                    await self._store_wallet(await self._exchange.wallet(), whole=True)
+                    await self._fetch_wallet()
             except Exception as error:  # a report that fails must not stop the stream
                 log.warning("account not reported", error=str(error))
             await asyncio.sleep(1)
@@ -126,7 +128,7 @@ class _Reader:
 
     async def _handle(self, event: Sequence[Any] | Wallet | StreamGap) -> None:
         if isinstance(event, Wallet):
-            await self._store_wallet(event, whole=False)
+            await self._store_wallet(event, datetime.now(UTC), whole=False)
         elif isinstance(event, StreamGap):
             log.warning("account stream was broken", lost_at=event.lost_at, back_at=event.back_at)
             await self._catch_up()
@@ -134,10 +136,13 @@ class _Reader:
             await self._take_executions(event)
         elif event and isinstance(event[0], OrderReport):
             for report in event:
-                await self._take_report(report, "private stream")
+                await self._take_report(report, _STREAM)
 
     async def _catch_up(self) -> None:
-        """Fetch what may have been missed: executions since the cursor, and every order that isn't final."""
+        """Fetch what may have been missed: executions since the cursor, every order that isn't final, the wallet.
+
+        What was missed may also be what others did: the whole account is compared soon after.
+        """
         self._caught_up = False
         while True:
             try:
@@ -146,6 +151,7 @@ class _Reader:
                 for category in Category:
                     await self._take_executions(await self._exchange.executions(category, since=since))
                 await self._ask_about_orders()
+                await self._fetch_wallet()
                 break
             except ExchangeError as error:
                 log.warning("account not caught up yet", error=str(error))
@@ -156,6 +162,7 @@ class _Reader:
         for position_id in emptied:
             await self._tell.position(position_id, PositionFact(qty_left=Decimal(0)))
         self._caught_up = True
+        await self._tell.compare_soon()
 
     async def _missed_since(self, clock: MarketClock) -> datetime:
         async with self._database.session() as session:
@@ -177,11 +184,19 @@ class _Reader:
             return
         async with self._database.session() as session:
             bookings = await take_in(session, executions)
+            doubted = await orders_in_doubt(session, [execution.order_link_id for execution in executions])
+            for execution in executions:
+                if execution.order_link_id in doubted:
+                    told = {"exec_id": execution.exec_id, "qty": str(execution.qty)}
+                    add_evidence(session, doubted[execution.order_link_id], "stream", True, **told)
         await self._tell.booked(executions, bookings)
 
     async def _take_report(self, report: OrderReport, evidence: str) -> None:
         try:
             async with self._database.session() as session:
+                for order in (await orders_in_doubt(session, [report.order_link_id])).values():
+                    source = "stream" if evidence == _STREAM else "query"
+                    add_evidence(session, order, source, True, status=report.status)
                 view = await learn_report(session, report, evidence)
         except IllegalTransition as contradiction:
             await self._page(report, contradiction)
@@ -201,13 +216,17 @@ class _Reader:
                 detail={"error": str(contradiction), "reported": report.status},
             )
 
-    async def _store_wallet(self, wallet: Wallet, *, whole: bool) -> None:
+    async def _fetch_wallet(self) -> None:
+        asked_at = datetime.now(UTC)  # what the stream tells after this is newer than the answer
+        await self._store_wallet(await self._exchange.wallet(), asked_at, whole=True)
+
+    async def _store_wallet(self, wallet: Wallet, at: datetime, *, whole: bool) -> None:
         async with self._database.session() as session:
             await replace_wallet(
                 session,
                 ACCOUNT,
                 wallet.total_equity,
                 [coin.model_dump() for coin in wallet.coins],
-                datetime.now(UTC),
+                at,
                 whole=whole,
             )

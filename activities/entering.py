@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel
 from sqlalchemy import func, select
@@ -12,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
-from activities.intents import exit_intent, stop_intent
+from activities.intents import exit_intent, intent_of, stop_intent
+from activities.link_health import distrusted
 from activities.order_placing import OrderIntent
+from activities.resting_stops import guard_stop_of
 from db.models import LotRow, OrderExecution, Position, Signal
 from db.repositories import orders as order_rows
 from db.repositories import positions as position_rows
@@ -22,6 +25,7 @@ from db.repositories.executions import apply_executions
 from db.repositories.market import find_instrument, upsert_instruments
 from db.repositories.settings import current_settings, settings_version
 from db.repositories.signals import block_reservation
+from db.repositories.stops import newest_stop, stop_number
 from db.repositories.strategies import find_config
 from db.session import Database
 from domain.entry import plan_entry, resting_stop
@@ -128,6 +132,7 @@ class EntryActivities:
             settings = await current_settings(session)
             version = await settings_version(session)
             await _still_wanted(session, request, clock.now)
+        await self._require_trust(request, settings)
         policy = request.policy or ExitPolicy.model_validate(settings["manual_exit_policy"])
         buffer = Decimal(settings["disaster_buffer_pct"])
         plan = plan_entry(instrument, request.side, ticker.last_price, policy, buffer, usd=request.usd, qty=request.qty)
@@ -166,6 +171,13 @@ class EntryActivities:
                 detail={"symbol": request.symbol, "side": request.side, "qty": str(plan.qty), "reason": request.reason},
             )
         return Reservation(accepted=True, state=PositionState.RESERVED, entry=entry)
+
+    async def _require_trust(self, request: ReserveRequest, settings: dict[str, Any]) -> None:
+        """Raise Capped while our clock is off or the symbol's stream is dead, for trades by hand too."""
+        limits = settings["max_clock_offset_ms"], settings["stale_price_seconds"]
+        verdict = await distrusted(self._database, self._exchange, (request.category, request.symbol), *limits)
+        if verdict is not None:
+            raise position_rows.Capped(verdict)
 
     async def _reserved_before(self, session: AsyncSession, position: Position) -> Reservation:
         """A repeat of an activity whose answer was lost: the same entry is planned from the row."""
@@ -264,6 +276,7 @@ class EntryActivities:
                 position_rows.step(position, PositionState.ENTERING)
             position_rows.step(position, PositionState.OPEN)
             position.opened_at, position.opened_wall = first
+            position.disaster_stop = await _attached_stop(session, position.position_id)
             await session.flush()
             # the exchange's own stop may have filled already: it could not be attributed before the position was open
             await apply_executions(session, position.position_id)
@@ -279,9 +292,28 @@ class EntryActivities:
         if leaving is not None:
             fields = leaving.model_dump(exclude={"expires_at"})
             await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
-        stop = stop_intent(position, instrument) if instrument.category is Category.SPOT else None
+        stop = await self._stop_to_keep(session, position, instrument)
         state = PositionState(position.state)
         return EntryBooked(qty=position.qty, state=state, entry_price=position.entry_price, stop=stop)
+
+    async def _stop_to_keep(
+        self, session: AsyncSession, position: Position, instrument: Instrument
+    ) -> OrderIntent | None:
+        """The spot stop to see to: the first one, or for a process that begins again the one that is out."""
+        if instrument.category is not Category.SPOT:
+            return None
+        newest = await newest_stop(session, position.position_id)
+        if newest is None:
+            return stop_intent(position, instrument)
+        if not is_final(OrderState(newest.state)) or newest.cum_exec_qty > 0:
+            return intent_of(newest)
+        return stop_intent(position, instrument, await guard_stop_of(session, position), stop_number(newest) + 1)
+
+
+async def _attached_stop(session: AsyncSession, position_id: str) -> Decimal | None:
+    """The stop that came to rest with the entry's first fill (linear)."""
+    entry = await order_rows.find_order(session, order_link_id(position_id, OrderRole.ENTRY))
+    return None if entry is None else entry.stop_loss
 
 
 async def _still_wanted(session: AsyncSession, request: ReserveRequest, now: datetime) -> None:

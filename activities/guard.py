@@ -15,6 +15,8 @@ from activities.guard_book import GuardBook
 from activities.guard_notes import state_from_json
 from activities.guard_watch import Seen, Targets, Watch
 from activities.order_placing import request_of
+from activities.resting_stops import RestingStops
+from activities.stop_following import StopFollowing
 from db.models import Order, Position
 from db.repositories.guards import last_evaluation
 from db.repositories.orders import find_order
@@ -57,6 +59,7 @@ class GuardActivities:
     def __init__(self, database: Database, book: GuardBook) -> None:
         self._database = database
         self._book = book
+        self._stops = RestingStops(database, book.exchange)
 
     @activity.defn
     async def guard_position(self, request: GuardRequest) -> GuardResult:
@@ -74,8 +77,10 @@ class GuardActivities:
                 self._book.leave(watch)
 
     async def _until_over(self, watch: Watch) -> GuardResult:
+        following = StopFollowing(self._stops, watch)
         while not watch.outcome.done():
             self._book.refresh(watch)
+            following.look()
             cursor = GuardCursor(state=watch.state, target_version=watch.targets.version, seen=watch.seen)
             activity.heartbeat(cursor.model_dump(mode="json"))
             await asyncio.wait([watch.outcome], timeout=HEARTBEAT_SECONDS)
@@ -115,6 +120,9 @@ class GuardActivities:
             state=last.state,
             seen=last.seen,
             exit_request=request_of(order),
+            buffer_pct=position.disaster_buffer_pct,
+            held=position.qty,
+            resting=position.disaster_stop,
             outcome=asyncio.get_running_loop().create_future(),
         )
 

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 from activities.exit_firing import Firing
+from activities.guard_prices import GuardPrices, price_stream
 from activities.guard_watch import Watch
+from activities.stream_report import report_streams
 from db.repositories.guards import Alive, Beat, beat
 from db.session import Database
 from exchange.protocol import Exchange
@@ -40,12 +42,13 @@ class GuardBeats:
         self._watches = watches
         self._on_versions = on_versions
         self._on_expired = on_expired
+        self._prices = GuardPrices(database, exchange, watches)
 
     async def run(self) -> None:
         """For ever. Nothing that goes wrong with one guard, or once, keeps the others from beating."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            for part in (self._beat, self._let_holds_expire):
+            for part in (self._beat, self._let_holds_expire, self._prices.look, self._report_streams):
                 try:
                     await part()
                 except Exception:
@@ -55,7 +58,7 @@ class GuardBeats:
         """Say now that these guards are alive. Gives those still ours by position id. Raises what the database does."""
         live = {stream.stream for stream in self._exchange.freshness() if stream.connected}
         alive = [
-            Alive(watch.position_id, watch.guard_epoch, watch.watched_seconds if _topic(watch) in live else None)
+            Alive(watch.position_id, watch.guard_epoch, watch.watched_seconds if price_stream(watch) in live else None)
             for watch in watches
         ]
         async with self._database.session() as session:
@@ -71,13 +74,18 @@ class GuardBeats:
                 continue
             row = ours.get(watch.position_id)
             if row is None:
-                log.warning("guard was taken over", position_id=watch.position_id, guard_epoch=watch.guard_epoch)
+                log.info("guard was taken over", position_id=watch.position_id, guard_epoch=watch.guard_epoch)
                 watch.outcome.set_result(Firing.FENCED)
                 continue
             try:
                 await self._on_versions(watch, row)
             except Exception:
                 log.exception("targets not taken yet", position_id=watch.position_id)
+
+    async def _report_streams(self) -> None:
+        """Where guards are, there their prices are told to be fresh or not, whatever else the process does."""
+        if self._watches:
+            await report_streams(self._database, self._exchange)
 
     async def _let_holds_expire(self) -> None:
         """A maximum hold ends without a trade too, at the present market time."""
@@ -89,8 +97,3 @@ class GuardBeats:
             limit = watch.targets.policy.max_hold_seconds
             if limit and watch.index is not None and now - watch.state.opened_at >= timedelta(seconds=limit):
                 self._on_expired(watch)
-
-
-def _topic(watch: Watch) -> str:
-    """The name of the watch's price stream among the exchange's freshness."""
-    return f"{watch.category}:publicTrade.{watch.symbol}"

@@ -76,6 +76,10 @@ class GuardBook:
         self._watches.clear()
 
     @property
+    def exchange(self) -> Exchange:
+        return self._exchange
+
+    @property
     def watches(self) -> Mapping[str, Watch]:
         """The guards in the book, by the id of their position."""
         return self._watches
@@ -268,6 +272,7 @@ class GuardBook:
             await self._take_targets(watch, position.target_version)
 
     async def _compare_versions(self, watch: Watch, row: Beat) -> None:
+        watch.held, watch.resting = row.qty, row.disaster_stop
         if row.target_version > watch.newest.version:
             await self._take_targets(watch, row.target_version)
         elif row.acknowledged_version < watch.targets.version:

@@ -68,6 +68,7 @@ class Watch:
     ``targets`` are those that ``state`` was made under; ``newest`` are the newest known, in force once the guard is in
     the rows. ``state`` and ``seen`` stand still while ``index`` gives the guard's row. ``joined`` is when it began to
     watch (monotonic seconds; None: it doesn't), ``walked_until`` up to when (market) it then knew everything.
+    ``held`` and ``resting`` are what the database last said of the position: what it holds, and where its stop rests.
     ``queued`` holds the trades that came while it catches up.
     """
 
@@ -80,6 +81,9 @@ class Watch:
     state: GuardState
     seen: Seen | None
     exit_request: OrderRequest
+    buffer_pct: Decimal
+    held: Decimal
+    resting: Decimal | None
     outcome: asyncio.Future[Firing]
     index: int | None = None
     joined: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from activities.execution_intake import take_in
 from activities.failures import EXCHANGE_UNAVAILABLE, NOT_FOUND, failure
 from activities.intents import exit_intent, intent_of
 from activities.order_placing import OrderIntent
+from activities.resting_stops import RestingStops, StopNotMoved
 from activities.settlement import settle
 from db.models import Order, Position
 from db.repositories import orders as order_rows
@@ -28,8 +30,11 @@ from domain.order import OrderState, is_final
 from domain.position import PositionState
 from domain.sizing import exit_qty
 from exchange.protocol import Exchange, ExchangeError
-from observability.logs import bind
+from observability.logs import bind, get_logger
 
+log = get_logger(__name__)
+
+_RESIZE_SECONDS = 3.0
 _TOO_SMALL = frozenset({170136, 170140, 110094})
 """Refusals of an order for being under the exchange's minimum quantity or amount."""
 
@@ -68,6 +73,7 @@ class ExitActivities:
     def __init__(self, database: Database, exchange: Exchange) -> None:
         self._database = database
         self._exchange = exchange
+        self._stops = RestingStops(database, exchange)
 
     @activity.defn
     async def plan_exit(self, request: ExitRequest) -> ExitPlan:
@@ -83,7 +89,21 @@ class ExitActivities:
                 if position.state == PositionState.OPEN:
                     position_rows.step(position, PositionState.EXITING)
                 await self._take_over(session, position, request)
-                return await self._next_exit(session, position, request)
+                plan = await self._next_exit(session, position, request)
+            if plan.order is not None and plan.order.category is Category.SPOT and not _is_first(plan.order):
+                await self._resize_stop(request.position_id)
+            return plan
+
+    async def _resize_stop(self, position_id: str) -> None:
+        """After an exit that sold a part: the stop beside the next one must not sell more than is left.
+
+        The way out is not kept waiting for it: what doesn't work is tried again with the next exit.
+        """
+        try:
+            async with asyncio.timeout(_RESIZE_SECONDS):
+                await self._stops.resize(position_id, "a part was sold")
+        except (StopNotMoved, TimeoutError) as error:
+            log.warning("stop not re-sized", position_id=position_id, error=str(error))
 
     async def _take_over(self, session: AsyncSession, position: Position, request: ExitRequest) -> None:
         if request.takeover is None:
@@ -171,6 +191,10 @@ class ExitActivities:
                 )
 
 
-def _number(order: Order) -> int:
+def _number(order: Order | OrderIntent) -> int:
     identity = parse_order_link_id(order.order_link_id)
     return identity.number if identity else 0
+
+
+def _is_first(order: OrderIntent) -> bool:
+    return _number(order) == 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from activities.link_health import clock_offset_ms, price_stream_ages
 from db.models import LivePrice
 from db.session import Database
 from domain.market import Category
@@ -22,7 +22,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A price and how old it is (wall)."""
+    """A price and how old it is (wall), or the stream that guards would hear, whichever is older."""
 
     price: Decimal
     age_seconds: float
@@ -45,13 +45,18 @@ async def read_market(
     """Read what the gates ask for, for these symbols. Raises ExchangeError when not even the market's time is known."""
     room = asyncio.Semaphore(_AT_ONCE)
     found = await asyncio.gather(*(_price(room, database, exchange, *each) for each in sorted(wanted)))
+    ages = await price_stream_ages(database, exchange, wanted)
     clock = await exchange.market_clock()
     return MarketReadings(
         epoch=clock.epoch,
         now=clock.now,
-        prices={each: price for each, price in zip(sorted(wanted), found, strict=True) if price is not None},
+        prices={
+            each: Priced(price.price, max(price.age_seconds, ages.get(each, 0.0)))
+            for each, price in zip(sorted(wanted), found, strict=True)
+            if price is not None
+        },
         balances=await _balances(exchange) if wanted else {},
-        clock_offset_ms=await _clock_offset(exchange) if wanted else None,
+        clock_offset_ms=await clock_offset_ms(exchange) if wanted else None,
     )
 
 
@@ -78,15 +83,3 @@ async def _balances(exchange: Exchange) -> dict[str, Decimal]:
         log.warning("wallet not known", error=str(error))
         return {}
     return {coin.coin: coin.wallet_balance - coin.locked for coin in wallet.coins}
-
-
-async def _clock_offset(exchange: Exchange) -> float | None:
-    """By how many ms the exchange's protocol clock is ahead of ours, as seen from the middle of the round trip."""
-    began, began_at = datetime.now(UTC), time.monotonic()
-    try:
-        told = await exchange.server_time()
-    except ExchangeError as error:
-        log.warning("clock offset not known", error=str(error))
-        return None
-    half = (time.monotonic() - began_at) / 2
-    return ((told - began).total_seconds() - half) * 1000

@@ -8,15 +8,27 @@ from decimal import Decimal
 from pydantic import AwareDatetime, BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.universe import refresh_instrument
 from db.models import Order
 from db.repositories import orders as order_rows
 from db.repositories.audit import record_event
 from db.repositories.executions import executed_qty
+from db.repositories.positions import lock_position
+from db.repositories.stops import confirm_stop
 from db.session import Database
 from domain.ids import OrderRole
 from domain.market import Category, Side
 from domain.order import OrderState, acknowledged, from_exchange
-from exchange.protocol import DuplicateOrder, Exchange, ExchangeError, OrderReport, OrderRequest, Refused, RetryLater
+from exchange.protocol import (
+    DuplicateOrder,
+    Exchange,
+    ExchangeError,
+    InstrumentRefused,
+    OrderReport,
+    OrderRequest,
+    Refused,
+    RetryLater,
+)
 from observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -91,6 +103,7 @@ def request_of(order: Order) -> OrderRequest:
         trigger_rises=order.trigger_rises,
         reduce_only=order.reduce_only,
         stop_loss=order.stop_loss,
+        urgent=order.role != OrderRole.ENTRY,
         not_after=order.sent_at + SIGN_WITHIN if order.sent_at is not None else None,
     )
 
@@ -99,17 +112,32 @@ async def learn_report(session: AsyncSession, report: OrderReport, evidence: str
     """Apply the exchange's word on one of our orders. None if the order is not ours."""
     if await order_rows.find_order(session, report.order_link_id) is None:
         return None
-    order = await order_rows.lock_order(session, report.order_link_id)
+    order = await _locked(session, report.order_link_id)
     order.exchange_order_id = report.order_id
     if report.cum_exec_qty >= order.cum_exec_qty:
         order.cum_exec_qty = report.cum_exec_qty
         order.avg_price = report.avg_price or order.avg_price
     if report.reject_reason and report.reject_reason != "EC_NoError":
         order.error = report.reject_reason
-    order_rows.learn(session, order, from_exchange(report.status, report.cum_exec_qty, report.qty), evidence)
+    if order_rows.learn(session, order, from_exchange(report.status, report.cum_exec_qty, report.qty), evidence):
+        await _confirm_resting(session, order)
     await session.flush()
     await session.refresh(order)
     return view_of(order, await executed_qty(session, order.order_link_id))
+
+
+async def _locked(session: AsyncSession, order_link_id: str) -> Order:
+    """The order's row; of a stop, whose position says where it rests, the position's first, as all do."""
+    known = await order_rows.find_order(session, order_link_id)
+    if known is not None and known.role == OrderRole.STOP:
+        await lock_position(session, known.position_id)
+    return await order_rows.lock_order(session, order_link_id)
+
+
+async def _confirm_resting(session: AsyncSession, order: Order) -> None:
+    """A stop order of ours that has come to rest is where the position's stop is, by the exchange's word."""
+    if order.role == OrderRole.STOP and order.state == OrderState.UNTRIGGERED:
+        await confirm_stop(session, order.position_id, order.trigger_price)
 
 
 class PlacedOrder:
@@ -127,18 +155,21 @@ class PlacedOrder:
         except ExchangeError as caught:
             error, ack = caught, None
         async with self._database.session() as session:
-            order = await order_rows.lock_order(session, request.order_link_id)
+            order = await _locked(session, request.order_link_id)
             flags = {}
             if ack is not None:
                 order.exchange_order_id = ack.order_id
                 state = acknowledged(request.trigger_price is not None)
-                order_rows.learn(session, order, state, "accepted by the exchange")
+                if order_rows.learn(session, order, state, "accepted by the exchange"):
+                    await _confirm_resting(session, order)
             else:
                 assert error is not None
                 flags = self._record_error(session, order, error)
             await session.flush()
             await session.refresh(order)
             view = view_of(order, await executed_qty(session, order.order_link_id))
+        if isinstance(error, InstrumentRefused):
+            await refresh_instrument(self._database, self._exchange, request.category, request.symbol)
         return view.model_copy(update=flags)
 
     def _record_error(self, session: AsyncSession, order: Order, error: ExchangeError) -> dict[str, bool]:

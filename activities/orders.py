@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,10 +13,11 @@ from temporalio import activity
 from activities.execution_intake import take_in
 from activities.failures import BAD_INPUT, EXCHANGE_UNAVAILABLE, failure
 from activities.order_placing import OrderIntent, OrderView, PlacedOrder, learn_report, request_of, view_of
-from db.models import Order
+from db.models import Order, OrderEvidence
 from db.repositories import orders as order_rows
 from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
+from db.repositories.evidence import IN_DOUBT, add_evidence
 from db.repositories.executions import executed_qty
 from db.repositories.market import find_instrument
 from db.repositories.settings import current_settings
@@ -28,6 +30,8 @@ from domain.system_settings import TRADING_HALTED
 from exchange.protocol import (
     Exchange,
     ExchangeError,
+    Execution,
+    OrderReport,
     OrderRequest,
     OutcomeUnknown,
     Refused,
@@ -36,6 +40,9 @@ from exchange.protocol import (
 from observability.logs import bind, get_logger
 
 log = get_logger(__name__)
+
+DUPLICATE_CODES = frozenset({110072, 170141})
+"""Refusals that say that the id was used before: the order exists."""
 
 
 class OrderActivities:
@@ -75,7 +82,9 @@ class OrderActivities:
                     return view_of(order, await executed_qty(session, order_link_id))
                 order.sent_at = datetime.now(UTC)
                 request = request_of(order)
-            return await self._placed.place(request)
+            view = await self._placed.place(request)
+            await self._note_resend(view)
+            return view
 
     @activity.defn
     async def seek_order(self, order_link_id: str) -> OrderView:
@@ -85,14 +94,18 @@ class OrderActivities:
                 order = await order_rows.find_order(session, order_link_id)
                 if order is None:
                     raise failure(BAD_INPUT, f"no order {order_link_id}", field="order_link_id", rule="must exist")
-                category, symbol = Category(order.category), order.symbol
+                category, symbol, in_doubt = Category(order.category), order.symbol, order.state in IN_DOUBT
             try:
                 report, executions = await asyncio.gather(
                     self._exchange.find_order(category, symbol, order_link_id),
                     self._exchange.executions(category, symbol=symbol, order_link_id=order_link_id),
                 )
             except ExchangeError as error:
+                await self._note_silence(order_link_id, error)
                 raise failure(EXCHANGE_UNAVAILABLE, f"can't look for the order: {error}") from error
+            if in_doubt:
+                async with self._database.session() as session:
+                    _note_look(session, await order_rows.lock_order(session, order_link_id), report, executions)
             async with self._database.session() as session:
                 await take_in(session, executions)
                 if report is not None:
@@ -138,14 +151,42 @@ class OrderActivities:
                     raise failure(BAD_INPUT, f"no order {order_link_id}", field="order_link_id", rule="must exist")
                 if is_final(OrderState(order.state)):
                     return view_of(order, await executed_qty(session, order_link_id))
-                category, symbol = Category(order.category), order.symbol
+                category, symbol, in_doubt = Category(order.category), order.symbol, order.state in IN_DOUBT
+            refused: dict[str, object] = {}
             try:
                 await self._exchange.cancel_order(category, symbol, order_link_id)
             except Refused as error:
                 log.info("nothing to cancel", code=error.code, error=str(error))
+                refused = {"code": error.code, "error": str(error)}
             except (RetryLater, OutcomeUnknown) as error:
                 raise failure(EXCHANGE_UNAVAILABLE, f"can't cancel: {error}") from error
+            if in_doubt:
+                async with self._database.session() as session:
+                    order = await order_rows.lock_order(session, order_link_id)
+                    add_evidence(session, order, "cancel", not refused, **refused)
         return await self.seek_order(order_link_id)
+
+    async def _note_resend(self, view: OrderView) -> None:
+        """What sending the same id again told: accepted, or refused as a duplicate, means that the order exists."""
+        known = view.state not in IN_DOUBT
+        duplicate = view.error_code in DUPLICATE_CODES
+        async with self._database.session() as session:
+            session.add(
+                OrderEvidence(
+                    order_link_id=view.order_link_id,
+                    source="resend",
+                    found=known or duplicate,
+                    detail={"state": view.state, "code": view.error_code, "error": view.error},
+                )
+            )
+
+    async def _note_silence(self, order_link_id: str, error: ExchangeError) -> None:
+        """A look that was not answered proves nothing: the first of a row of them is written down."""
+        if activity.info().attempt > 1:
+            return
+        async with self._database.session() as session:
+            order = await order_rows.lock_order(session, order_link_id)
+            add_evidence(session, order, "query", False, unanswered=str(error) or type(error).__name__)
 
     async def _take_out(self, intent: OrderIntent) -> OrderRequest | OrderView:
         """Row written or found; the request if it is ours to send now, else how the order stands."""
@@ -205,6 +246,16 @@ class OrderActivities:
             instrument.check_price(intent.stop_loss, "stop_loss")
 
 
+def _note_look(
+    session: AsyncSession, order: Order, report: OrderReport | None, executions: Sequence[Execution]
+) -> None:
+    """What one round of evidence told of an order in doubt: the query of the order, and that of its executions."""
+    told = {} if report is None else {"status": report.status, "executed": str(report.cum_exec_qty)}
+    add_evidence(session, order, "query", report is not None, **told)
+    filled = sum((execution.qty for execution in executions), Decimal(0))
+    add_evidence(session, order, "executions", bool(executions), count=len(executions), qty=str(filled))
+
+
 def _stale(intent: OrderIntent) -> bool:
     """An entry whose signal's time to live is over before it was ever sent."""
     return intent.role is OrderRole.ENTRY and intent.expires_at is not None and datetime.now(UTC) >= intent.expires_at
@@ -216,7 +267,9 @@ async def _halted(session: AsyncSession, intent: OrderIntent) -> bool:
 
 
 def _check_same(order: Order, intent: OrderIntent) -> None:
-    for name in ("position_id", "category", "symbol", "side", "qty", "trigger_price", "reduce_only"):
+    amended = intent.role is OrderRole.STOP and order.state != OrderState.PREPARED  # it moves and is re-sized
+    fixed = () if amended else ("qty", "trigger_price")
+    for name in ("position_id", "category", "symbol", "side", "reduce_only", *fixed):
         if getattr(order, name) != getattr(intent, name):
             raise failure(
                 BAD_INPUT,

@@ -14,14 +14,16 @@ from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
 from db.repositories.guards import leases_of
 from db.repositories.market import find_instrument
+from db.repositories.stops import stop_gaps
 from domain.exits import ExitReason
 from domain.ids import OrderRole
 from domain.market import Category
 from domain.order import OrderState
 from domain.position import PositionState
-from domain.protection import Interval, held_from, uncovered_seconds
+from domain.protection import Interval, held_from, interrupted, uncovered_seconds
 
 _BY_EXCHANGE = {"StopLoss": ExitReason.DISASTER_STOP, "": ExitReason.FOREIGN_CLOSE}
+_LIQUIDATED = "BustTrade"
 
 
 async def settle(session: AsyncSession, position: Position) -> None:
@@ -71,6 +73,8 @@ async def _exit_reason(
     if last is None:
         return position.exit_reason or ExitReason.FOREIGN_CLOSE
     order = next((order for order in orders if order.order_link_id == last.order_link_id), None)
+    if order is None and last.exec_type == _LIQUIDATED:
+        return ExitReason.LIQUIDATION
     if order is None:
         return _BY_EXCHANGE.get(last.stop_order_type, ExitReason.FOREIGN_CLOSE)
     if order.role == OrderRole.STOP:
@@ -102,8 +106,9 @@ async def _measure(session: AsyncSession, position: Position, orders: list[Order
     leases = await leases_of(session, position.position_id)
     watched = [Interval(lease.watching_from, lease.last_seen_at) for lease in leases]
     position.unwatched_seconds = uncovered_seconds(span, watched)
-    if position.category == Category.LINEAR:
-        resting = [span]  # the stop is part of the entry order: in force with the first fill
+    if position.category == Category.LINEAR:  # the stop is part of the entry order: in force with the first fill
+        missing = await stop_gaps(session, position.position_id)
+        resting = interrupted(span, [Interval(since, until or span.end) for since, until in missing])
     else:
         stops = (order for order in orders if order.role == OrderRole.STOP and order.resting_at is not None)
         resting = [Interval(order.resting_at, order.final_at or span.end) for order in stops if order.resting_at]

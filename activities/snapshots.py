@@ -37,6 +37,7 @@ from domain.portfolio import (
     funding_by_symbol,
     holdings_at,
     revalued,
+    sold_apart,
     start_of,
     total,
     unexplained,
@@ -154,7 +155,12 @@ class SnapshotActivities:
         funding = funding_by_symbol(
             log, prices, max(before.hour, midnight), hour, before.told("funding_today") if same_day else {}
         )
-        foreign = revalued(before.told("not_ours"), before.told("coin_prices"), prices)
+        foreign = total(
+            [
+                revalued(before.told("not_ours"), before.told("coin_prices"), prices),
+                sold_apart(ledger.sold_beyond, prices, before.hour, hour),
+            ]
+        )
         gap = Decimal(0)
         if row is not None:
             change = difference(standing.equity, row.equity)

@@ -13,6 +13,7 @@ from db.models import Backfill, Order, Position
 POSITION: Final = "PositionWorkflow"
 ORDER: Final = "OrderWorkflow"
 BACKFILL: Final = "BackfillWorkflow"
+RECONCILIATION_ID: Final = "reconcile/account"
 TRADING_QUEUE: Final = "trading"
 MARKET_QUEUE: Final = "market"
 _TASK_TIMEOUT: Final = timedelta(seconds=5)

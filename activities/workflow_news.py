@@ -13,6 +13,7 @@ from activities.execution_intake import Booking
 from activities.order_placing import OrderView
 from activities.workflow_names import (
     POSITION,
+    RECONCILIATION_ID,
     order_workflow_id,
     position_input,
     position_workflow_id,
@@ -20,6 +21,7 @@ from activities.workflow_names import (
 )
 from db.repositories.positions import find_position
 from db.session import Database
+from domain.ids import parse_order_link_id
 from exchange.protocol import Execution
 from observability.logs import get_logger
 
@@ -43,9 +45,17 @@ class WorkflowNews:
     async def position(self, position_id: str, fact: PositionFact) -> None:
         await self._signal(position_workflow_id(position_id), "executions_booked", fact)
 
+    async def check_stop(self, position_id: str) -> None:
+        """Ask the position's process to look after its stop at the exchange: nobody else repairs one."""
+        await self._signal(position_workflow_id(position_id), "check_stop")
+
+    async def compare_soon(self) -> None:
+        """Ask for a comparison of the whole account: something may have happened while nobody listened."""
+        await self._signal(RECONCILIATION_ID, "compare_soon")
+
     async def booked(self, executions: Sequence[Execution], bookings: Sequence[Booking]) -> None:
         """What taking in ``executions`` led to, told to the positions that can't know it from an order of theirs."""
-        not_ours = any(execution.order_link_id == "" for execution in executions)
+        not_ours = any(parse_order_link_id(execution.order_link_id) is None for execution in executions)
         for booking in bookings:
             if booking.came_late:
                 await self.revive(booking.position_id)
@@ -64,9 +74,9 @@ class WorkflowNews:
         log.error("late fill: the position's workflow is started again", position_id=position_id)
         await start_unless_running(self._client, POSITION, position_input(row), position_workflow_id(position_id))
 
-    async def _signal(self, workflow_id: str, name: str, fact: BaseModel) -> None:
+    async def _signal(self, workflow_id: str, name: str, fact: BaseModel | None = None) -> None:
         try:
-            await self._client.get_workflow_handle(workflow_id).signal(name, fact)
+            await self._client.get_workflow_handle(workflow_id).signal(name, args=[] if fact is None else [fact])
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

@@ -18,6 +18,8 @@ from domain.views import FieldFault
 from workflows.inputs import WorkflowInput
 from workflows.options import TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
 from workflows.position import CloseRequest, CloseResult, PositionInput, PositionWorkflow, SetTargets, TargetsWritten
+from workflows.reconciliation import WORKFLOW_ID as RECONCILIATION_ID
+from workflows.reconciliation import Reconciled, ReconciliationWorkflow
 
 VERDICT_SECONDS = 3.0
 """How long a trade's answer waits for the reservation; after it the trade goes on by itself."""
@@ -41,6 +43,7 @@ _CONFLICTS = frozenset(
         "targets_moved",
         "position_not_open",
         "position_closing",
+        "stop_not_moved",
     }
 )
 
@@ -123,6 +126,17 @@ async def set_targets(services: Services, position_id: str, request: SetTargets)
     client = await services.temporal.client()
     handle = client.get_workflow_handle_for(PositionWorkflow.run, workflow_id(position_id))
     return await _updated(services, handle.execute_update(PositionWorkflow.set_targets, request))
+
+
+async def compare_now(services: Services, key: str) -> Reconciled:
+    """Have the whole account compared now, once a key. Raises ApiError 503 when nobody does it in time."""
+    client = await services.temporal.client()
+    handle = client.get_workflow_handle_for(ReconciliationWorkflow.run, RECONCILIATION_ID)
+    try:
+        return await _updated(services, handle.execute_update(ReconciliationWorkflow.run_now, id=f"run-now-{key}"))
+    except Finished as error:
+        detail = "reconciliation is not running yet; a trading worker starts it within seconds"
+        raise unavailable("worker-unreachable", detail) from error
 
 
 async def _updated(services: Services, update: Awaitable[Result]) -> Result:

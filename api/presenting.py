@@ -36,6 +36,7 @@ from domain.views import (
     ProtectionView,
     RatchetView,
     TargetsView,
+    WatchState,
     age_seconds,
 )
 
@@ -101,6 +102,8 @@ def _position_fields(facts: PositionFacts, now: datetime) -> dict[str, Any]:
         **_exit_levels(row, policy, facts.evaluation),
         "ratchet": _ratchet(facts.evaluation) if active else None,
         "protection": _protection(facts, now),
+        "watch": _watch(facts, now),
+        "price_age_seconds": _stream_age(facts, now),
         "exit_reason": row.exit_reason,
         "requested_by": row.requested_by,
         "reason": row.reason,
@@ -176,6 +179,24 @@ def _protection(facts: PositionFacts, now: datetime) -> ProtectionView | None:
         unprotected_seconds=row.unprotected_seconds,
         unwatched_seconds=row.unwatched_seconds,
     )
+
+
+def _watch(facts: PositionFacts, now: datetime) -> WatchState:
+    """What the position's guard can see. A process that went silent has no guard, whatever it said of its streams."""
+    row, told = facts.row, facts.prices
+    if row.state not in ("open", "exiting"):
+        return "none"
+    if told is not None and (now - told.updated_at).total_seconds() < GUARD_LIVE_SECONDS:
+        age = _stream_age(facts, now)
+        if not told.connected or age is None or age > facts.stale_after_seconds:
+            return "stale"
+    return "watching" if _is_watching(facts.lease, row.guard_epoch, now) else "none"
+
+
+def _stream_age(facts: PositionFacts, now: datetime) -> float | None:
+    if facts.prices is None or facts.row.state not in ("open", "exiting"):
+        return None
+    return age_seconds(facts.prices.last_message_at, now)
 
 
 def _is_watching(lease: GuardLease | None, epoch: int, now: datetime) -> bool:

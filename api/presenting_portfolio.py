@@ -13,12 +13,13 @@ from db.repositories.portfolio import DayRow, Exposure, Market, Result
 from domain.decision_views import PERIODS, AssetRow, PnlDay, SnapshotView
 from domain.market import Category
 from domain.portfolio import total
-from domain.views import PositionView, age_seconds
+from domain.views import PositionView, WatchState, age_seconds
 
 FUNDING = "funding"
 """Name of what funding brought in sums by strategy: it belongs to none."""
 
 _ZERO = Decimal(0)
+_WORST_FIRST: tuple[WatchState, ...] = ("none", "stale", "watching")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ def _asset(market: Market, facts: AssetFacts, now: datetime) -> AssetRow:
         unrealised_pnl=facts.unrealised(market),
         realised_pnl=facts.realised.get(market, _ZERO),
         protected=_protected(market, facts.positions),
+        watch=_watch(market, facts.positions),
         score=scores[0].score if scores else None,
         watched_by=[row.strategy for row in scores],
     )
@@ -149,6 +151,11 @@ def _protected(market: Market, positions: Sequence[PositionView]) -> bool | None
     if not held:
         return None
     return all(_is_protected(each) for each in held)
+
+
+def _watch(market: Market, positions: Sequence[PositionView]) -> WatchState | None:
+    held = [each.watch for each in positions if (each.category, each.symbol) == market and each.qty > 0]
+    return next((state for state in _WORST_FIRST if state in held), None)
 
 
 def _is_protected(position: PositionView) -> bool:

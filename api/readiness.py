@@ -16,7 +16,8 @@ from temporalio.service import RPCError
 from api.problems import ApiError, database_is_down
 from api.services import Services
 from db import reading
-from domain.views import ComponentView, StreamView, age_seconds
+from db.repositories.links import read_links, read_rates
+from domain.views import ComponentView, LinkView, RateView, StreamView, age_seconds
 
 FRESH_SECONDS = 10.0
 """The market stream writes every second; prices older than this say that it doesn't."""
@@ -117,3 +118,29 @@ async def streams(session: AsyncSession) -> list[StreamView]:
         )
         for row in await reading.streams(session)
     ]
+
+
+async def links(session: AsyncSession) -> tuple[list[LinkView], list[RateView]]:
+    """How the living processes stand with the exchange, and their rate limits."""
+    now = datetime.now(UTC)
+    ways = [
+        LinkView(
+            process=row.process,
+            order_entry=row.order_entry,
+            clock_offset_ms=row.clock_offset_ms,
+            clock_age_seconds=age_seconds(row.measured_at, now),
+        )
+        for row in await read_links(session, now)
+    ]
+    rates = [
+        RateView(
+            name=row.name,
+            process=row.process,
+            per_second=row.per_second,
+            available=row.available,
+            waiting=row.waiting,
+            refused=row.refused,
+        )
+        for row in await read_rates(session, now)
+    ]
+    return ways, rates

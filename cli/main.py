@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import control, data, decisions, doctor, exchange, settings, stack, strategies, trading, verify
+from cli import control, data, decisions, doctor, exchange, reconciliation, settings, stack, strategies, trading, verify
 from cli.demo.command import demo
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(data.app, name="data")
 trading.register(app)
 control.register(trading.trade_app)
 decisions.register(app)
+reconciliation.register(app)
 
 if __name__ == "__main__":
     app()

@@ -86,6 +86,27 @@ def _show(told: StackStatus | None, system: StatusView | None) -> None:
     for component in (*system.components, *system.workers):
         mark = "[green]ok[/]  " if component.ok else "[yellow]wait[/]"
         console.print(f"{mark} {component.name:<14} {component.detail}", highlight=False)
+    _show_exchange(system)
+
+
+def _show_exchange(system: StatusView) -> None:
+    """How the processes stand with the exchange: clock, order entry, streams that are not whole, busy rate limits."""
+    for link in system.links:
+        offset = "not measured yet" if link.clock_offset_ms is None else f"{link.clock_offset_ms:+.0f} ms"
+        age = "" if link.clock_age_seconds is None else f", {link.clock_age_seconds:.0f} s ago"
+        line = f"{link.process}: orders by {link.order_entry}, exchange's clock {offset}{age}"
+        console.print(line, highlight=False)
+    broken = [stream for stream in system.streams if not stream.connected]
+    oldest = max((stream.age_seconds for stream in system.streams if stream.age_seconds is not None), default=None)
+    told = "" if oldest is None else f", the oldest heard {oldest:.1f} s ago"
+    console.print(f"{len(system.streams) - len(broken)} of {len(system.streams)} streams live{told}", highlight=False)
+    for stream in broken:
+        age = "never heard" if stream.age_seconds is None else f"last heard {stream.age_seconds:.0f} s ago"
+        console.print(f"[yellow]wait[/] {stream.name} {age}", highlight=False)
+    for rate in system.rates:
+        if rate.waiting or rate.refused:
+            line = f"{rate.name}: {rate.per_second:g} a second, {rate.waiting} waiting, {rate.refused} refused"
+            console.print(f"[yellow]rate[/] {line}", highlight=False)
 
 
 def _system(settings: Settings) -> StatusView | None:

@@ -12,6 +12,7 @@ import typer
 
 from cli.asking import Limit, Symbol, ask, checked, upper
 from cli.context import Json, console, print_json
+from cli.reconciliation import unknown_orders
 from cli.trading_tables import execution_table, order_table, position_story, position_table
 from client import AtsClient, new_key
 from client.models import Category, CloseRequest, ExitPolicy, TradeRequest
@@ -209,10 +210,14 @@ def orders(
     symbol: Symbol = None,
     state: Annotated[str | None, typer.Option("--state", help="only orders in this state")] = None,
     position_id: Annotated[str | None, typer.Option("--position", help="only this position's")] = None,
+    unknown: Annotated[bool, typer.Option("--unknown", help="those in doubt, and what is done about them")] = False,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
     """Orders, newest first."""
+    if unknown:
+        unknown_orders(limit, json)
+        return
     page = ask(lambda api: api.orders(symbol=upper(symbol), state=state, position=position_id, limit=limit), json)
     if json:
         print_json(page.model_dump(mode="json"))

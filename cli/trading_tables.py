@@ -102,5 +102,5 @@ def _guard(position: PositionView) -> str:
     protection = position.protection
     if protection is None or position.state not in ("open", "exiting"):
         return ""
-    watched = "live" if protection.guard_live else "none"
+    watched = {"watching": "live"}.get(position.watch, position.watch)
     return f"{watched}+stop" if protection.resting_stop else watched

@@ -8,6 +8,7 @@ import httpx
 
 from client.data import DataCalls
 from client.decisions import DecisionCalls
+from client.exchange import ExchangeCalls
 from client.problems import problem_of
 from client.transport import Transport, new_key, segment
 from domain.market import Category
@@ -33,7 +34,7 @@ from domain.views import (
 )
 
 
-class AtsClient(DecisionCalls, DataCalls, Transport):
+class AtsClient(DecisionCalls, DataCalls, ExchangeCalls, Transport):
     """One connection pool to one API. A context manager; safe to share between threads.
 
     Every method raises ApiProblem when the API refuses, ApiUnreachable when there is no API to ask.

@@ -54,7 +54,11 @@ class PaperSettings(BaseModel):
 
 
 class ExchangeSettings(BaseModel):
-    """Which exchange. Keys are needed outside paper mode; live needs ``confirm_live=yes`` besides."""
+    """Which exchange. Keys are needed outside paper mode; live needs ``confirm_live=yes`` besides.
+
+    ``order_entry`` is how orders go out: ``websocket`` is the trade socket while it stands, and REST when it doesn't.
+    ``rate_share`` is the part of the account's rate limits this process may use; the shares of all add up to 1.
+    """
 
     mode: Literal["paper", "demo", "testnet", "live"] = "paper"
     confirm_live: str = ""
@@ -63,6 +67,8 @@ class ExchangeSettings(BaseModel):
     url: str | None = None
     recv_window_ms: int = 5000
     http_timeout_seconds: float = 3.0
+    order_entry: Literal["rest", "websocket"] = "rest"
+    rate_share: float = Field(default=1.0, gt=0, le=1)
     paper: PaperSettings = PaperSettings()
 
 
@@ -105,6 +111,8 @@ class Settings(BaseSettings):
             raise ValueError("live trading needs ATS_EXCHANGE__CONFIRM_LIVE=yes besides ATS_EXCHANGE__MODE=live")
         if ex.mode != "paper" and not (ex.api_key and ex.api_secret):
             raise ValueError(f"mode {ex.mode} needs ATS_EXCHANGE__API_KEY and ATS_EXCHANGE__API_SECRET")
+        if ex.mode == "demo" and ex.order_entry == "websocket":
+            raise ValueError("demo accounts have no trade socket: set ATS_EXCHANGE__ORDER_ENTRY=rest")
         return self
 
     @property

@@ -5,7 +5,7 @@ Queries only. Everything about a page of positions comes in a fixed number of st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -32,7 +32,9 @@ from db.models import (
     WalletAccount,
     WalletBalance,
 )
+from db.repositories.settings import current_settings
 from domain.ids import OrderRole
+from domain.market import Category
 from domain.order import OrderState
 from domain.position import ACTIVE_STATES, PositionState
 
@@ -44,7 +46,8 @@ _RESTING = (OrderState.UNTRIGGERED, OrderState.NEW, OrderState.TRIGGERED)
 class PositionFacts:
     """A position's row and what stands beside it. ``fees`` in quote coin; ``exit_price`` None until a close.
 
-    ``policy`` is the newest targets', where the row keeps the first.
+    ``policy`` is the newest targets', where the row keeps the first. ``prices`` is how the trades of its symbol come in
+    where its guard is, ``stale_after_seconds`` (wall) when they are stale.
     """
 
     row: Position
@@ -53,6 +56,8 @@ class PositionFacts:
     evaluation: PositionEvaluation | None
     lease: GuardLease | None
     resting_stop: Decimal | None
+    prices: StreamStatus | None
+    stale_after_seconds: float
     fees: Decimal
     exit_price: Decimal | None
 
@@ -98,6 +103,8 @@ async def _with_facts(session: AsyncSession, rows: Sequence[Position]) -> list[P
     targets = await _newest(session, PositionTarget, PositionTarget.version, ids)
     policies = {position_id: target.policy for position_id, target in targets.items()}
     stops = await _resting_stops(session, rows)
+    streams = await _price_streams(session, rows, leases)
+    stale_after = float((await current_settings(session))["stale_price_seconds"])
     fees = await _fees(session, ids)
     exits = await _exit_prices(session, ids)
     return [
@@ -108,6 +115,8 @@ async def _with_facts(session: AsyncSession, rows: Sequence[Position]) -> list[P
             evaluation=evaluations.get(row.position_id),
             lease=leases.get(row.position_id),
             resting_stop=stops.get(row.position_id),
+            prices=streams.get(row.position_id),
+            stale_after_seconds=stale_after,
             fees=fees.get(row.position_id, Decimal(0)),
             exit_price=exits.get(row.position_id),
         )
@@ -131,9 +140,26 @@ async def _newest(session: AsyncSession, model: Any, order: Any, ids: Sequence[s
     return {row.position_id: row for row in await session.scalars(query)}
 
 
+async def _price_streams(
+    session: AsyncSession, rows: Sequence[Position], leases: Mapping[str, GuardLease]
+) -> dict[str, StreamStatus]:
+    """Of each position the public trades of its symbol, as the process of its guard last told of them."""
+    wanted = {
+        row.position_id: (f"{row.category}:publicTrade.{row.symbol}", leases[row.position_id].worker)
+        for row in rows
+        if row.position_id in leases
+    }
+    query = select(StreamStatus).where(tuple_(StreamStatus.name, StreamStatus.process).in_(set(wanted.values())))
+    told = {(row.name, row.process): row for row in await session.scalars(query)}
+    return {position_id: told[key] for position_id, key in wanted.items() if key in told}
+
+
 async def _resting_stops(session: AsyncSession, rows: Sequence[Position]) -> dict[str, Decimal]:
-    """Trigger prices of stops at the exchange: stop orders still resting, and those attached to a linear entry."""
-    held = [row.position_id for row in rows if row.state in ("open", "exiting")]
+    """Trigger prices of stops at the exchange: stop orders still resting, and linear positions' own.
+
+    A linear one is where it was last confirmed; of positions of older versions, where it came with the entry.
+    """
+    held = {row.position_id: row for row in rows if row.state in ("open", "exiting")}
     own = (Order.role == OrderRole.STOP.value) & Order.state.in_(_RESTING) & Order.trigger_price.is_not(None)
     attached = (Order.role == OrderRole.ENTRY.value) & Order.stop_loss.is_not(None) & (Order.cum_exec_qty > 0)
     query = (
@@ -141,7 +167,9 @@ async def _resting_stops(session: AsyncSession, rows: Sequence[Position]) -> dic
         .where(Order.position_id.in_(held), or_(own, attached))
         .order_by(Order.created_at)
     )
-    return {row[0]: row[1] for row in await session.execute(query)}
+    stops = {row[0]: row[1] for row in await session.execute(query)}
+    moved = {row.position_id: row.disaster_stop for row in held.values() if row.category == Category.LINEAR}
+    return {**stops, **{position_id: stop for position_id, stop in moved.items() if stop is not None}}
 
 
 async def _fees(session: AsyncSession, ids: Sequence[str]) -> dict[str, Decimal]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
-from domain.views import Answer, Instant, Plain, Reason, Request
+from domain.views import Answer, Instant, Plain, Reason, Request, WatchState
 
 Gate = Literal["watchlist", "buy", "sell"]
 
@@ -265,6 +265,7 @@ class AssetRow(Answer):
 
     ``balance`` is the exchange's base coin balance (spot); ``qty`` what our positions hold; ``invested`` what the open
     ones cost; ``invested_today`` what was bought for since 00:00 UTC; ``score`` the best of its watchlist scores.
+    ``watch`` is the worst of its positions' (None: nothing is held).
     """
 
     category: Category
@@ -280,6 +281,7 @@ class AssetRow(Answer):
     unrealised_pnl: Plain | None
     realised_pnl: Plain
     protected: bool | None
+    watch: WatchState | None = None
     score: float | None
     watched_by: list[str]
 

@@ -88,6 +88,17 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
+class SoldBeyond:
+    """What an order of ours sold beyond what its position held, when an exit and the stop at the exchange both filled:
+    ``qty`` of a ``coin`` that no position of ours accounts for, at ``price`` in quote coin."""
+
+    coin: str
+    qty: Decimal
+    price: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """What an instant saw open of one lot. ``dust``: its position is over, and this is what could not be sold."""
 
@@ -291,6 +302,16 @@ def revalued(qty_before: Mapping[str, Decimal], before: Mapping[str, Decimal], p
     """What price changes did to coins that no position of ours holds. ``before``: their prices then."""
     with localcontext(_EXACT):
         return sum((qty * (prices.of_coin(coin) - before.get(coin, _ZERO)) for coin, qty in qty_before.items()), _ZERO)
+
+
+def sold_apart(sales: Iterable[SoldBeyond], prices: Prices, after: datetime, until: datetime) -> Decimal:
+    """What (after, until] brought by coins that no position held being sold: beside ``revalued``, which values them on.
+
+    Their change of value up to the sale is in neither realised nor unrealised profit; after it they are dollars.
+    """
+    with localcontext(_EXACT):
+        inside = [sale for sale in sales if after < sale.at <= until]
+        return sum((sale.qty * (sale.price - prices.of_coin(sale.coin)) for sale in inside), _ZERO)
 
 
 def unexplained(equity_change: Decimal, unrealised_change: Decimal, brought: Flows) -> Decimal:

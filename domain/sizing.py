@@ -46,6 +46,12 @@ def exit_qty(instrument: Instrument, held: Decimal) -> tuple[Decimal, Decimal]:
     return sellable, held - sellable
 
 
+def stop_qty(instrument: Instrument, held: Decimal, trigger: Decimal) -> Decimal:
+    """What a stop order at ``trigger`` sells of ``held`` base coin; 0 when the exchange takes no order so small."""
+    qty, _ = exit_qty(instrument, held)
+    return qty if qty * trigger >= instrument.min_order_amount else Decimal(0)
+
+
 def disaster_trigger(
     instrument: Instrument, side: PositionSide, guard_stop_price: Decimal, buffer_pct: Decimal
 ) -> Decimal:

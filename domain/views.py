@@ -101,6 +101,9 @@ class ProtectionView(Answer):
     unwatched_seconds: float | None
 
 
+WatchState = Literal["watching", "stale", "none"]
+
+
 class RatchetView(Answer):
     """How far the trailing exits have moved: best price seen since entry, the stop it gives, whether profit trails."""
 
@@ -117,6 +120,10 @@ class PositionView(Answer):
     against entry, before fees (None where unknown). ``take_profit_price`` and ``stop_price`` are the prices at which
     the guard would exit now (None: no such target). ``age_seconds`` is wall time since entry, or since the request
     before it, until the close.
+
+    ``watch``: whether its guard is ``watching``, knows that its prices are ``stale`` (then only the stop at the
+    exchange protects), or there is ``none``. ``price_age_seconds`` is wall time since the guard's price stream was last
+    whole.
     """
 
     id: str
@@ -144,6 +151,8 @@ class PositionView(Answer):
     stop_price: Plain | None
     ratchet: RatchetView | None
     protection: ProtectionView | None
+    watch: WatchState = "none"
+    price_age_seconds: float | None = None
     exit_reason: str | None
     requested_by: str
     reason: str
@@ -318,7 +327,7 @@ class ReadinessView(Answer):
 
 
 class StreamView(Answer):
-    """One stream from the exchange: wall seconds since anything arrived on it, and since its status was written."""
+    """One stream from the exchange: wall seconds since it was last known to be whole, and since that was written."""
 
     name: str
     process: str
@@ -328,11 +337,35 @@ class StreamView(Answer):
     updated_seconds: float
 
 
+class LinkView(Answer):
+    """How a process stands with the exchange: how its orders go out (``rest`` or ``websocket``), and the exchange's
+    clock against its own (above 0: ahead), as measured so many wall seconds ago."""
+
+    process: str
+    order_entry: str
+    clock_offset_ms: float | None
+    clock_age_seconds: float | None
+
+
+class RateView(Answer):
+    """One class of requests of a process: how many a second, how many may go now, how many wait, and how often the
+    exchange itself refused one for its limit."""
+
+    name: str
+    process: str
+    per_second: float
+    available: float
+    waiting: int
+    refused: int
+
+
 class StatusView(Answer):
     """What runs and how fresh it is. ``workers`` are the processes polling the task queues now."""
 
     ready: bool
     mode: str
+    links: list[LinkView] = []
+    rates: list[RateView] = []
     components: list[ComponentView]
     streams: list[StreamView]
     workers: list[ComponentView]

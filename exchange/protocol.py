@@ -34,6 +34,10 @@ class DuplicateOrder(Refused):
     """Refused because the orderLinkId was used before (110072 linear, 170141 spot): the order exists, query it."""
 
 
+class InstrumentRefused(Refused):
+    """Refused for the symbol's filters, or because it doesn't trade: what is known of the instrument is out of date."""
+
+
 class RetryLater(ExchangeError):
     """The request definitely had no effect and may be sent again (rate limit, timestamp window)."""
 
@@ -248,11 +252,17 @@ class StreamGap(_Value):
 
 
 class StreamFreshness(_Value):
-    """How a stream stands now. ``age_seconds`` is wall time since anything arrived on it (None: nothing yet)."""
+    """How a stream stands now; ages are wall time, None: not yet.
+
+    ``age_seconds`` is since it was last known to be whole: its socket told anything, pongs included, while the exchange
+    served it; for a ticker that normally speaks all the time, itself. ``last_message_age_seconds`` is since it told
+    something of its own, which a quiet symbol may not do for long.
+    """
 
     stream: str
     connected: bool
     age_seconds: float | None
+    last_message_age_seconds: float | None = None
     reconnects: int
 
 
@@ -426,6 +436,8 @@ class Exchange(Protocol):
     def freshness(self) -> list[StreamFreshness]: ...
 
     # how we stand with it
+    @property
+    def mode(self) -> Mode: ...
     def clock_offset(self) -> ClockOffset | None:
         """As last measured (about once a minute); None before the first measurement."""
         ...

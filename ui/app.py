@@ -9,6 +9,7 @@ st.navigation(
     [
         st.Page("app_pages/assets.py", title="Assets", icon=":material/account_balance_wallet:"),
         st.Page("app_pages/analytics.py", title="Analytics", icon=":material/monitoring:"),
+        st.Page("app_pages/orders.py", title="Orders", icon=":material/receipt_long:"),
         st.Page("app_pages/strategies.py", title="Strategies", icon=":material/tune:"),
         st.Page("app_pages/signals.py", title="Signals", icon=":material/filter_alt:"),
     ]

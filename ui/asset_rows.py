@@ -124,5 +124,14 @@ def _watch(asset: AssetRow) -> str:
     score = f":small[:gray[score {asset.score:.1f}]]" if asset.score is not None else ":small[:gray[no score]]"
     if asset.protected is None:
         return score
-    protection = ":green-badge[protected]" if asset.protected else ":red-badge[:material/warning: unprotected]"
-    return two_lines(protection, score)
+    return two_lines(_protection(asset), score)
+
+
+def _protection(asset: AssetRow) -> str:
+    if not asset.protected:
+        return ":red-badge[:material/warning: unprotected]"
+    if asset.watch == "stale":
+        return ":orange-badge[stop rests, prices stale]"
+    if asset.watch == "none":
+        return ":orange-badge[stop rests, no guard]"
+    return ":green-badge[protected]"

@@ -33,7 +33,7 @@ def _row(position: PositionView) -> None:
         cells[3].markdown(_gain(position))
         cells[4].markdown(_levels(position))
         cells[5].markdown(_ratchet(position.ratchet))
-        cells[6].markdown(_protection(position.state, position.protection))
+        cells[6].markdown(_protection(position))
         if cells[7].button("Close", key=f"close-{position.id}", disabled=position.state != "open", width="stretch"):
             st.session_state[CLOSING] = position
             st.rerun()
@@ -87,19 +87,23 @@ def _ratchet(ratchet: RatchetView | None) -> str:
     return two_lines(price_text(ratchet.best_price), armed)
 
 
-def _protection(state: str, protection: ProtectionView | None) -> str:
+def _protection(position: PositionView) -> str:
+    protection = position.protection
     if protection is None:
-        return f":gray[{words(state)}]"
+        return f":gray[{words(position.state)}]"
     if not protection.guard_live and not protection.resting_stop:
         return ":red-badge[:material/warning: unprotected]"
-    guard = (
-        f":green-badge[guard {age_text(protection.guard_age_seconds)}]"
-        if protection.guard_live
-        else ":orange-badge[no live guard]"
-    )
     stop = (
         f":green-badge[rests {price_text(protection.resting_stop_price)}]"
         if protection.resting_stop
         else ":orange-badge[no resting stop]"
     )
-    return two_lines(guard, stop)
+    return two_lines(_guard(position, protection), stop)
+
+
+def _guard(position: PositionView, protection: ProtectionView) -> str:
+    if position.watch == "stale":
+        return f":orange-badge[prices stale {age_text(position.price_age_seconds)}]"
+    if protection.guard_live:
+        return f":green-badge[guard {age_text(protection.guard_age_seconds)}]"
+    return ":orange-badge[no live guard]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +18,7 @@ from db.session import Database
 from exchange.bybit import BybitExchange
 from exchange.protocol import Exchange, ExchangeError
 from observability.logs import get_logger
+from workers.key_check import check_key
 from workflows.plugin import ats_plugin
 
 log = get_logger(__name__)
@@ -39,7 +40,16 @@ def exchange_of(settings: Settings) -> BybitExchange:
     chosen = settings.exchange
     key, secret = exchange_keys(settings)
     url = settings.paper_url if chosen.mode == "paper" else chosen.url
-    return BybitExchange(chosen.mode, key, secret, url, chosen.recv_window_ms, chosen.http_timeout_seconds)
+    return BybitExchange(
+        chosen.mode,
+        key,
+        secret,
+        url,
+        chosen.recv_window_ms,
+        chosen.http_timeout_seconds,
+        order_entry=chosen.order_entry,
+        rate_share=chosen.rate_share,
+    )
 
 
 async def connect_temporal(settings: Settings, metrics_address: str | None = None) -> Client:
@@ -59,12 +69,16 @@ async def connect_temporal(settings: Settings, metrics_address: str | None = Non
 
 
 @asynccontextmanager
-async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
-    """Everything a worker needs, waiting for servers that are not there yet (said after a few seconds)."""
+async def open_connections(settings: Settings, trading: bool = False) -> AsyncIterator[Connections]:
+    """Everything a worker needs, waiting for servers that are not there yet (said after a few seconds).
+
+    ``trading``: the process places orders. Raises UnsafeKey when its key may do too much, or too little for that.
+    """
     database = Database(postgres_dsn(settings), settings.postgres.pool_size)
     exchange = exchange_of(settings)
     try:
         await _until_there("exchange", exchange.start)
+        await _until_there("exchange key", lambda: check_key(settings.exchange, exchange, database, trading))
         client = await _client(settings)
         yield Connections(settings, database, exchange, client)
     finally:
@@ -82,11 +96,11 @@ async def _client(settings: Settings) -> Client:
     return found[0]
 
 
-async def _until_there(name: str, attempt: object) -> None:
+async def _until_there(name: str, attempt: Callable[[], Awaitable[None]]) -> None:
     tries = 0
     while True:
         try:
-            await attempt()  # type: ignore[operator]
+            await attempt()
             return
         except (ExchangeError, RPCError, RuntimeError, OSError) as error:
             tries += 1

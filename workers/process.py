@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from config.settings import Settings
 from observability.logs import configure_logging, get_logger
 from observability.tracing import configure_tracing
+from workers.key_check import UnsafeKey
 
 log = get_logger(__name__)
 
@@ -20,7 +21,8 @@ log = get_logger(__name__)
 def run_process(service: str, serve: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:
     """Run ``serve(settings, stop)`` until it ends or the process is told to stop (``stop`` is set then).
 
-    Exits with code 2 and one sentence a setting when the settings are wrong.
+    Exits with code 2 and one sentence a setting when the settings are wrong, with 3 and a sentence when the exchange's
+    API key must not be worked with.
     """
     try:
         settings = Settings()
@@ -41,4 +43,9 @@ def run_process(service: str, serve: Callable[[Settings, asyncio.Event], Awaitab
         await serve(settings, stop)
         log.info("stopped", service=service)
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    except UnsafeKey as unsafe:
+        log.error("not started", reason=str(unsafe))
+        sys.stderr.write(f"{unsafe}\n")
+        sys.exit(3)

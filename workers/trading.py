@@ -22,6 +22,7 @@ from activities.leaving import ExitActivities
 from activities.market_stream import MarketStreamActivities
 from activities.market_time import MarketTimeActivities
 from activities.orders import OrderActivities
+from activities.protecting import ProtectionActivities
 from activities.quiet import StepActivities
 from activities.reconciling import ReconcileActivities
 from activities.scan_candles import ScanCandleActivities
@@ -63,7 +64,8 @@ def trading_worker(
     database, exchange, client = connections.database, connections.exchange, connections.client
     steps = StepActivities(database, exchange, book)
     orders, entries = OrderActivities(database, exchange), EntryActivities(database, exchange)
-    exits, targets = ExitActivities(database, exchange), TargetActivities(database)
+    exits, targets = ExitActivities(database, exchange), TargetActivities(database, exchange)
+    protection = ProtectionActivities(database, exchange)
     return Worker(
         client,
         task_queue=TRADING_QUEUE,
@@ -88,6 +90,8 @@ def trading_worker(
             exits.plan_exit,
             exits.settle_position,
             targets.change_targets,
+            protection.check_stop,
+            protection.plan_stop,
             GuardActivities(database, book).guard_position,
             AccountStreamActivities(database, exchange, client).stream_account,
             ReconcileActivities(database, exchange, client).reconcile,
@@ -157,7 +161,7 @@ async def _seed(connections: Connections) -> None:
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     warm_up()
-    async with open_connections(settings) as connections, AsyncExitStack() as running:
+    async with open_connections(settings, trading=True) as connections, AsyncExitStack() as running:
         book = GuardBook(connections.database, connections.exchange)
         await book.start()
         running.push_async_callback(book.close)

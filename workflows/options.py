@@ -39,6 +39,15 @@ LOOK: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=12), 
 BOOKS: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=10), "retry_policy": _FOR_EVER}
 """Activities on the database (and queries of the exchange). Each is safe to repeat."""
 
+TARGETS: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=25), "retry_policy": _FOR_EVER}
+"""New targets: the stop at the exchange may have to be moved first, and the guard is waited for after."""
+
+STOP_CHECK: Final[dict[str, Any]] = {
+    "start_to_close_timeout": timedelta(seconds=25),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_attempts=6),
+}
+"""A look at the stop that somebody asked for: whoever finds it wrong again asks again."""
+
 SNAPSHOT: Final[dict[str, Any]] = {
     "start_to_close_timeout": timedelta(minutes=2),
     "retry_policy": RetryPolicy(
@@ -53,7 +62,9 @@ SNAPSHOT: Final[dict[str, Any]] = {
 Not for ever: one that can't be had is paged, and scans that have become due meanwhile go before it is tried anew."""
 
 RECONCILE: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=60), "retry_policy": _FOR_EVER}
-"""A comparison asks Temporal about every row under way and the exchange for two windows of executions."""
+"""A comparison asks Temporal about every row under way and the exchange about the account, twice if it found anything."""
+WHOLE_COMPARISON_EVERY: Final = 5
+"""Rounds: the account's log is read page by page, so balances are not held against it every time."""
 
 HISTORY: Final[dict[str, Any]] = {
     "start_to_close_timeout": timedelta(days=1),

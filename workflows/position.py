@@ -7,7 +7,6 @@ way out is the same.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +31,7 @@ from workflows.options import (
     EXIT_AGAIN_FIRST,
     EXIT_AGAIN_LAST,
     GUARD_AGAIN_PAUSE,
+    TARGETS,
 )
 from workflows.order_child import see_through
 from workflows.position_messages import CloseRequest, CloseResult, PositionInput, PositionSnapshot, SetTargets
@@ -157,17 +157,24 @@ class PositionWorkflow:
         request = ExitRequest(position_id=position_id, **self._why())
         pause = EXIT_AGAIN_FIRST
         while True:
-            plan = await workflow.execute_activity_method(ExitActivities.plan_exit, request, **BOOKS)
-            self._state, self._qty, self._exit_planned = PositionState.EXITING, plan.qty_left, True
-            if plan.order is None:
+            order = await self._plan_exit(request)
+            if order is None:
                 return
-            self._exit_order = plan.order.order_link_id
-            refused = await self._exit_refused(plan.order)
+            self._exit_order = order.order_link_id
+            refused = await self._exit_refused(order)
             request = ExitRequest(position_id=position_id, ask_exchange=refused)
             if refused:
-                await self._page("exit_refused", plan.order.order_link_id)
+                # the stop at the exchange may have been quicker: then there is nothing to page
+                if workflow.patched("refusal-looked-into") and await self._plan_exit(request) is None:
+                    return
+                await self._page("exit_refused", order.order_link_id)
                 await workflow.sleep(pause)
                 pause = min(pause * 2, EXIT_AGAIN_LAST)
+
+    async def _plan_exit(self, request: ExitRequest) -> OrderIntent | None:
+        plan = await workflow.execute_activity_method(ExitActivities.plan_exit, request, **BOOKS)
+        self._state, self._qty, self._exit_planned = PositionState.EXITING, plan.qty_left, True
+        return plan.order
 
     def _why(self) -> dict[str, Any]:
         """Why the workflow itself leaves; nothing when a guard fired, whose order carries the reason."""
@@ -227,9 +234,7 @@ class PositionWorkflow:
             requested_by=request.requested_by,
             reason=request.reason,
         )
-        return await workflow.execute_activity_method(
-            TargetActivities.change_targets, change, **{**BOOKS, "start_to_close_timeout": timedelta(seconds=15)}
-        )
+        return await workflow.execute_activity_method(TargetActivities.change_targets, change, **TARGETS)
 
     @set_targets.validator
     def _may_set_targets(self, request: SetTargets) -> None:
@@ -252,6 +257,12 @@ class PositionWorkflow:
         """Executions that no order of ours made were booked: the exchange's own stop, or somebody by hand."""
         if fact.qty_left == 0:
             self._closed_elsewhere = True
+
+    @workflow.signal
+    async def check_stop(self) -> None:
+        """Look for the stop at the exchange and repair it; said at any time, heeded while the position is open."""
+        if self._state is PositionState.OPEN and not self._must_leave():
+            await self._stop.check(workflow.info().workflow_id.removeprefix("position/"))
 
     @workflow.query
     def snapshot(self) -> PositionSnapshot:

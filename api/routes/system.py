@@ -31,15 +31,18 @@ async def ready(services: ServicesDep, response: Response) -> ReadinessView:
 
 @router.get("/status")
 async def status(services: ServicesDep, _caller: Viewer) -> StatusView:
-    """What runs, and how fresh every stream is."""
+    """What runs, how fresh every stream is, and how the processes stand with the exchange."""
     parts = await readiness.components(services)
     async with services.database.session() as session:
         streams = await readiness.streams(session)
+        links, rates = await readiness.links(session)
         positions = await reading.count_open_positions(session)
     settings = services.settings
     return StatusView(
         ready=all(part.ok for part in parts),
         mode=settings.exchange.mode,
+        links=links,
+        rates=rates,
         components=parts,
         streams=streams,
         workers=await readiness.workers(services),

@@ -71,7 +71,10 @@ class ForeignPosition(Base):
 
 
 class BalanceCheck(Base):
-    """A coin's balance as last reconciled: ``balance`` at the market instant ``as_of``, by which the next is judged."""
+    """A coin's balance as last reconciled: ``balance`` at the market instant ``as_of``, by which the next is judged.
+
+    Rows named ``linear <symbol>`` are signed contracts that were there before any execution we know of.
+    """
 
     __tablename__ = "balance_checks"
 

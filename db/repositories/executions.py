@@ -1,12 +1,17 @@
-"""Executions: recorded once by exec id, attributed to a position, booked into its lots in the order they happened."""
+"""Executions: recorded once by exec id, attributed to a position, booked into its lots in the order they happened.
+
+What others executed on the account is *foreign*: kept unbooked, unless it closed a position of ours. Then it is booked
+to that position with as much as it took from it; the rest stays foreign (``unmatched_qty``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,9 +26,11 @@ from db.models import (
     Position,
 )
 from db.repositories.audit import record_event
+from db.repositories.balances import size_before
 from domain.ids import parse_order_link_id
-from domain.ledger import Applied, Fill, Lot, apply_fill
+from domain.ledger import Applied, Fill, Lot, apply_fill, share
 from domain.market import Category, PositionSide, Side
+from domain.reconciling import OWN_STOP, share_of_ours
 from observability.tracing import current_trace_id
 
 
@@ -45,17 +52,17 @@ async def record_executions(session: AsyncSession, executions: Sequence[dict[str
 async def attribute(session: AsyncSession, execution: OrderExecution) -> str | None:
     """The position an execution belongs to, or None when it is not ours.
 
-    By its orderLinkId; an exchange-made closing order on linear (a stop loss attached to our entry, a liquidation) has
-    none and belongs to the one position of the symbol that was open then.
+    By its orderLinkId. On linear whatever else closes belongs to the one position of the symbol that was open then: the
+    exchange's own stop, a liquidation, an order of somebody else's; unless others held enough on that side themselves.
+    On spot nobody can tell from the execution alone (``book_foreign_sale``).
     """
-    identity = parse_order_link_id(execution.order_link_id)
-    if identity is not None:
+    if parse_order_link_id(execution.order_link_id) is not None:
         return await session.scalar(select(Order.position_id).where(Order.order_link_id == execution.order_link_id))
-    if execution.category != Category.LINEAR or execution.order_link_id:
+    if execution.category != Category.LINEAR:
         return None
     side = PositionSide.LONG if execution.side == Side.SELL else PositionSide.SHORT
-    return await session.scalar(
-        select(Position.position_id)
+    position = await session.scalar(
+        select(Position)
         .where(
             Position.category == execution.category,
             Position.symbol == execution.symbol,
@@ -66,6 +73,28 @@ async def attribute(session: AsyncSession, execution: OrderExecution) -> str | N
         .order_by(Position.opened_at.desc())
         .limit(1)
     )
+    if position is None or await _taken_from(session, position, execution) == 0:
+        return None
+    return position.position_id
+
+
+async def _taken_from(session: AsyncSession, position: Position, execution: OrderExecution) -> Decimal:
+    """How much of a foreign closing execution on linear was taken from our position: others close their own first."""
+    signed = case((OrderExecution.side == Side.BUY, 1), else_=-1)
+    before = await session.scalar(
+        select(func.sum(signed * func.coalesce(ExecutionApplication.unmatched_qty, OrderExecution.qty)))
+        .outerjoin(ExecutionApplication, ExecutionApplication.exec_id == OrderExecution.exec_id)
+        .outerjoin(Order, Order.order_link_id == OrderExecution.order_link_id)
+        .where(
+            OrderExecution.category == execution.category,
+            OrderExecution.symbol == execution.symbol,
+            or_(ExecutionApplication.exec_id.is_not(None), Order.order_link_id.is_(None)),
+            tuple_(OrderExecution.executed_at, OrderExecution.exec_id)
+            < tuple_(execution.executed_at, execution.exec_id),
+        )
+    )
+    theirs = await size_before(session, position.market_epoch, position.symbol) + Decimal(before or 0)
+    return share_of_ours(PositionSide(position.side), execution.qty, theirs)
 
 
 async def executed_qty(session: AsyncSession, order_link_id: str) -> Decimal:
@@ -90,25 +119,77 @@ async def apply_executions(session: AsyncSession, position_id: str) -> int:
     if not pending:
         return 0
     side = PositionSide(position.side)
-    rows = {row.exec_id: row for row in await session.scalars(select(LotRow).where(LotRow.position_id == position_id))}
+    rows = await _lots(session, position_id)
     booked = 0
     for execution, instrument in pending:
         if execution.side != side.entry_side and not rows:
             continue
-        applied = apply_fill(_book(rows.values()), _fill(session, position, execution, instrument), side)
-        if applied.new_lot is not None:
-            rows[execution.exec_id] = _lot_row(applied.new_lot, position_id)
-            session.add(rows[execution.exec_id])
-        _carry_over(rows, applied.book)
-        await session.flush()  # a match refers to its lot by foreign key
-        _book_matches(session, position, applied, execution)
+        await _apply(session, position, rows, execution, instrument, await _part(session, position, execution))
         booked += 1
     await session.flush()
     _summarise(position, rows.values())
     return booked
 
 
-def _book_matches(session: AsyncSession, position: Position, applied: Applied, execution: OrderExecution) -> None:
+async def book_foreign_sale(session: AsyncSession, exec_id: str, position_id: str, qty: Decimal) -> bool:
+    """Book ``qty`` of a spot sale that no order of ours made to the position whose coins it sold; what is beyond that
+    stays foreign. False, and nothing done, when it is booked already or the position no longer holds as much."""
+    position = await session.get(Position, position_id, with_for_update=True, populate_existing=True)
+    execution = await session.get(OrderExecution, exec_id)
+    if position is None or execution is None or position.qty < qty:
+        return False
+    if await session.get(ExecutionApplication, exec_id) is not None:
+        return False
+    instrument = await session.get(InstrumentRow, (execution.category, execution.symbol))
+    if instrument is None:
+        return False
+    rows = await _lots(session, position_id)
+    await _apply(session, position, rows, execution, instrument, qty)
+    await session.flush()
+    _summarise(position, rows.values())
+    return True
+
+
+async def _lots(session: AsyncSession, position_id: str) -> dict[str, LotRow]:
+    return {row.exec_id: row for row in await session.scalars(select(LotRow).where(LotRow.position_id == position_id))}
+
+
+async def _part(session: AsyncSession, position: Position, execution: OrderExecution) -> Decimal:
+    """As much of an execution as concerns the position: all of our own, of others' what they took from it."""
+    if _is_ours(execution):
+        return execution.qty
+    return await _taken_from(session, position, execution)
+
+
+async def _apply(
+    session: AsyncSession,
+    position: Position,
+    rows: dict[str, LotRow],
+    execution: OrderExecution,
+    instrument: InstrumentRow,
+    qty: Decimal,
+) -> None:
+    """Book ``qty`` of an execution into the position's lots (``rows``, changed in place)."""
+    fill = _fill(session, position, execution, instrument)
+    if qty != fill.qty:
+        fill = replace(fill, qty=qty, fee=share(fill.fee, qty, fill.qty))
+    applied = apply_fill(_book(rows.values()), fill, PositionSide(position.side))
+    if applied.new_lot is not None:
+        rows[execution.exec_id] = _lot_row(applied.new_lot, position.position_id)
+        session.add(rows[execution.exec_id])
+    _carry_over(rows, applied.book)
+    await session.flush()  # a match refers to its lot by foreign key
+    _book_matches(session, position, applied, execution, execution.qty - qty)
+
+
+def _is_ours(execution: OrderExecution) -> bool:
+    return parse_order_link_id(execution.order_link_id) is not None
+
+
+def _book_matches(
+    session: AsyncSession, position: Position, applied: Applied, execution: OrderExecution, beyond: Decimal
+) -> None:
+    """The matches, and that the execution is booked; ``beyond`` is what of it never concerned the position."""
     for match in applied.matches:
         position.realised_pnl += match.net
         session.add(
@@ -126,10 +207,12 @@ def _book_matches(session: AsyncSession, position: Position, applied: Applied, e
         )
     session.add(
         ExecutionApplication(
-            exec_id=execution.exec_id, position_id=position.position_id, unmatched_qty=applied.unmatched
+            exec_id=execution.exec_id, position_id=position.position_id, unmatched_qty=applied.unmatched + beyond
         )
     )
-    if applied.unmatched > 0:
+    if not _is_ours(execution):
+        _tell_foreign_close(session, position, applied, execution)
+    elif applied.unmatched > 0:
         record_event(
             session,
             "oversold",
@@ -139,6 +222,29 @@ def _book_matches(session: AsyncSession, position: Position, applied: Applied, e
             market_at=execution.executed_at,
             detail={"exec_id": execution.exec_id, "unmatched_qty": str(applied.unmatched)},
         )
+
+
+def _tell_foreign_close(session: AsyncSession, position: Position, applied: Applied, execution: OrderExecution) -> None:
+    """Page when somebody else closed (a part of) a position of ours; its own stop at the exchange is no stranger."""
+    if execution.stop_order_type == OWN_STOP:
+        return
+    closed = sum((match.qty for match in applied.matches), Decimal(0))
+    detail = {
+        "exec_id": execution.exec_id,
+        "closed_qty": str(closed),
+        "executed_qty": str(execution.qty),
+        "kind": execution.stop_order_type or execution.exec_type,
+        "order": execution.order_link_id or execution.exchange_order_id,
+    }
+    record_event(
+        session,
+        "foreign_close",
+        position.position_id,
+        who="ledger",
+        severity="page",
+        market_at=execution.executed_at,
+        detail=detail,
+    )
 
 
 def _carry_over(rows: dict[str, LotRow], book: Sequence[Lot]) -> None:
@@ -188,6 +294,14 @@ def _lot_row(lot: Lot, position_id: str) -> LotRow:
 
 async def _pending(session: AsyncSession, position: Position) -> list[tuple[OrderExecution, InstrumentRow]]:
     """Executions of the position's orders, or attributed to it by its symbol, that no row books yet."""
+    mine: Any = Order.position_id == position.position_id
+    if position.opened_at is not None:
+        mine |= (
+            Order.order_link_id.is_(None)
+            & (OrderExecution.category == Category.LINEAR)
+            & (OrderExecution.side == PositionSide(position.side).exit_side)
+            & (OrderExecution.executed_at >= position.opened_at)
+        )
     rows = await session.execute(
         select(OrderExecution, InstrumentRow)
         .join(
@@ -200,15 +314,15 @@ async def _pending(session: AsyncSession, position: Position) -> list[tuple[Orde
             ExecutionApplication.exec_id.is_(None),
             OrderExecution.category == position.category,
             OrderExecution.symbol == position.symbol,
-            (Order.position_id == position.position_id) | (Order.order_link_id.is_(None)),
+            mine,
         )
         .order_by(OrderExecution.executed_at, OrderExecution.exec_id)
     )
-    mine = []
+    pending = []
     for execution, instrument in rows:
         if await attribute(session, execution) == position.position_id:
-            mine.append((execution, instrument))
-    return mine
+            pending.append((execution, instrument))
+    return pending
 
 
 def _fill(session: AsyncSession, position: Position, execution: OrderExecution, instrument: InstrumentRow) -> Fill:

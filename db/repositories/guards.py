@@ -25,12 +25,14 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What the database says to a guard that says it is alive."""
+    """What the database says to a guard that says it is alive; ``qty`` is what its position holds."""
 
     position_id: str
     guard_epoch: int
     target_version: int
     acknowledged_version: int
+    qty: Decimal
+    disaster_stop: Decimal | None
 
 
 # A stretch goes on if its last beat came after the guard joined and not too long ago. Else a new one begins: where the
@@ -40,7 +42,8 @@ _BEAT = text(
     WITH clock AS (
         SELECT clock_timestamp() AS now
     ), alive AS (
-        SELECT p.position_id, p.guard_epoch, p.target_version, p.acknowledged_version, mine.watched
+        SELECT p.position_id, p.guard_epoch, p.target_version, p.acknowledged_version, p.qty, p.disaster_stop,
+               mine.watched
         FROM positions p
         JOIN unnest(CAST(:ids AS text[]), CAST(:epochs AS int[]), CAST(:watched AS float8[]))
           AS mine(position_id, guard_epoch, watched)
@@ -63,7 +66,7 @@ _BEAT = text(
         ON CONFLICT (position_id, guard_epoch, segment) DO UPDATE
         SET last_seen_at = greatest(guard_leases.last_seen_at, excluded.last_seen_at)
     )
-    SELECT position_id, guard_epoch, target_version, acknowledged_version FROM alive
+    SELECT position_id, guard_epoch, target_version, acknowledged_version, qty, disaster_stop FROM alive
     """
 )
 

@@ -20,23 +20,25 @@ from db.models import (
     LotMatchRow,
     LotRow,
     MarketClockCursor,
+    Order,
     OrderExecution,
     PortfolioHourlySnapshot,
     Position,
 )
 from domain.ledger import Fill, Lot
 from domain.market import Category, PositionSide, Side
-from domain.portfolio import Closing, OwnedLot
+from domain.portfolio import Closing, OwnedLot, SoldBeyond
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerAt:
     """The books of one market at ``until``: lots with something open then, closings of their positions and of
-    (after, until], and the fills of (after, until]."""
+    (after, until], the fills of (after, until], and what of those sold more than was held (spot)."""
 
     lots: Sequence[OwnedLot]
     closings: Sequence[Closing]
     fills: Sequence[Fill]
+    sold_beyond: Sequence[SoldBeyond]
 
 
 async def find_snapshot(session: AsyncSession, epoch: str, hour: datetime) -> PortfolioHourlySnapshot | None:
@@ -88,6 +90,7 @@ async def ledger_at(session: AsyncSession, epoch: str, after: datetime, until: d
         lots,
         await _closings(session, epoch, {each.position_id for each in lots}, after, until),
         await fills_between(session, epoch, after, until),
+        await _sold_beyond(session, epoch, after, until),
     )
 
 
@@ -164,6 +167,27 @@ async def fills_between(session: AsyncSession, epoch: str, after: datetime, unti
         .order_by(OrderExecution.executed_at, OrderExecution.exec_id)
     )
     return [_fill(row, base, quote) for row, base, quote in await session.execute(query)]
+
+
+async def _sold_beyond(session: AsyncSession, epoch: str, after: datetime, until: datetime) -> list[SoldBeyond]:
+    query = (
+        select(InstrumentRow.base_coin, ExecutionApplication.unmatched_qty, OrderExecution)
+        .join(ExecutionApplication, ExecutionApplication.exec_id == OrderExecution.exec_id)
+        .join(Order, Order.order_link_id == OrderExecution.order_link_id)
+        .join(Position, Position.position_id == ExecutionApplication.position_id)
+        .join(
+            InstrumentRow,
+            (InstrumentRow.category == OrderExecution.category) & (InstrumentRow.symbol == OrderExecution.symbol),
+        )
+        .where(
+            Position.market_epoch == epoch,
+            OrderExecution.category == Category.SPOT,
+            ExecutionApplication.unmatched_qty > 0,
+            OrderExecution.executed_at > after,
+            OrderExecution.executed_at <= until,
+        )
+    )
+    return [SoldBeyond(coin, qty, row.price, row.executed_at) for coin, qty, row in await session.execute(query)]
 
 
 def _fill(row: OrderExecution, base: str, quote: str) -> Fill:

@@ -25,22 +25,29 @@ async def replace_wallet(
     *,
     whole: bool,
 ) -> None:
-    """Store a wallet message. ``whole`` says it lists every coin (a REST answer): coins it lacks are removed."""
+    """Merge a wallet message that was true at ``at`` (wall); what is known from later stays.
+
+    ``whole`` says that it lists every coin (a REST answer): older coins it lacks are removed, but for an answer without
+    any coin, which takes nothing away.
+    """
     statement = insert(WalletAccount).values(account=account, total_equity=total_equity, updated_at=at)
     await session.execute(
         statement.on_conflict_do_update(
             index_elements=["account"],
             set_={"total_equity": statement.excluded.total_equity, "updated_at": statement.excluded.updated_at},
+            where=WalletAccount.updated_at <= at,
         )
     )
     rows = [
         {"account": account, "coin": coin["coin"], "updated_at": at, **{name: coin[name] for name in _BALANCE}}
         for coin in coins
     ]
-    if whole:
+    if whole and rows:
         kept = [row["coin"] for row in rows]
         await session.execute(
-            delete(WalletBalance).where(WalletBalance.account == account, WalletBalance.coin.not_in(kept))
+            delete(WalletBalance).where(
+                WalletBalance.account == account, WalletBalance.coin.not_in(kept), WalletBalance.updated_at <= at
+            )
         )
     if rows:
         balances = insert(WalletBalance).values(rows)
@@ -48,5 +55,6 @@ async def replace_wallet(
             balances.on_conflict_do_update(
                 index_elements=["account", "coin"],
                 set_={name: balances.excluded[name] for name in (*_BALANCE, "updated_at")},
+                where=WalletBalance.updated_at <= at,
             )
         )

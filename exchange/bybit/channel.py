@@ -7,6 +7,7 @@ event loop only changes what is wanted; nothing on it ever waits for a socket.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from exchange.bybit.mailbox import Callback, Subscriber
+from exchange.bybit.silence import SILENCE_SECONDS, Talk
 from exchange.bybit.socket import Frame, StreamSocket
 from exchange.protocol import StreamFreshness
 from observability.logs import get_logger
@@ -22,12 +24,12 @@ from observability.logs import get_logger
 log = get_logger(__name__)
 
 PING_SECONDS = 3.0
-SILENCE_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.2, 5.0)
 _REFUSED_SECONDS = (1.0, 30.0)
 _STEADY_SECONDS = 2.0  # a connection that lived this long starts the backoff anew
 _ARGS_A_REQUEST = 10  # Bybit's limit on spot sockets
+_TALKATIVE = "tickers."
 
 OpenSocket = Callable[[str, Callable[[Frame], None], Callable[[], None]], StreamSocket]
 Decoder = Callable[[Frame], Any]
@@ -35,40 +37,54 @@ Decoder = Callable[[Frame], Any]
 
 @dataclass
 class _Topic:
-    """A wanted topic. ``live`` once the exchange acknowledged it on the present connection."""
+    """A wanted topic. ``live`` once the exchange acknowledged it on the present connection.
+
+    ``whole_at`` is when it was last known to be served (monotonic), as of its last connection. ``speaks``: if it was
+    told regularly, by ``talk``, its silence is news.
+    """
 
     decode: Decoder
+    speaks: bool
     subscribers: list[tuple[Subscriber, Callback]] = field(default_factory=list)
     live: bool = False
     asked: bool = False
     alone: bool = False  # ask for it in a request of its own: it was in one that was refused
     refusals: int = 0
     ask_after: float = 0.0
+    whole_at: float | None = None
+    talk: Talk = field(default_factory=Talk)
 
 
 @dataclass
 class _Session:
-    """One connection: what was asked on it and not answered yet, by request id."""
+    """One connection: what was asked on it and not answered yet, by request id, and when it told data."""
 
     authenticated: bool
     socket: StreamSocket | None = None
     failure: str = ""
     opened: float = field(default_factory=time.monotonic)
     asked: dict[str, tuple[list[str], float]] = field(default_factory=dict)
+    talk: Talk = field(default_factory=Talk)
 
 
 class Channel:
-    """The topics of one socket: ``spot``, ``linear`` or ``private``. All methods may be called from any thread."""
+    """The topics of one socket: ``spot``, ``linear`` or ``private``. All methods may be called from any thread.
 
-    def __init__(self, name: str, open_socket: OpenSocket) -> None:
+    ``number`` tells sockets of one name apart. While ``stands_still`` the market tells nothing, which is no silence.
+    """
+
+    def __init__(
+        self, name: str, open_socket: OpenSocket, number: int = 1, stands_still: Callable[[], bool] = lambda: False
+    ) -> None:
         self.name = name
+        self._number = number
+        self._stands_still = stands_still
         self._open_socket = open_socket
         self._changed = threading.Condition(threading.RLock())
         self._topics: dict[str, _Topic] = {}
         self._dropped: set[str] = set()
         self._session: _Session | None = None
         self._stopping = False
-        self._last_arrival: float | None = None
         self._connections = 0
         self._thread: threading.Thread | None = None
         self._request_ids = itertools.count(1)
@@ -79,13 +95,13 @@ class Channel:
             for name, make_decoder, callback in topics:
                 topic = self._topics.get(name)
                 if topic is None:
-                    topic = self._topics[name] = _Topic(make_decoder())
+                    topic = self._topics[name] = _Topic(make_decoder(), name.startswith(_TALKATIVE))
                     self._dropped.discard(name)
                 topic.subscribers.append((subscriber, callback))
                 if topic.live:
                     subscriber.topic_live(name, datetime.now(UTC))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"bybit-{self.name}", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=f"bybit-{self.name}-{self._number}", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
@@ -111,24 +127,38 @@ class Channel:
             self._thread.join(timeout)
 
     def freshness(self) -> list[StreamFreshness]:
-        """One reading a topic; the private channel is one stream. The age is that of the socket, pongs included."""
+        """One reading a topic; the private channel is one stream."""
         with self._changed:
-            socket = self._session.socket if self._session else None
-            last = socket.last_arrival if socket is not None else self._last_arrival
-            age = None if last is None else max(time.monotonic() - last, 0.0)
-            live = {name: topic.live for name, topic in self._topics.items()}
+            now = time.monotonic()
             reconnects = max(self._connections - 1, 0)
-        if self.name == "private" and live:
-            live = {"": all(live.values())}
-        return [
-            StreamFreshness(
-                stream=f"{self.name}:{name}" if name else self.name,
-                connected=is_live and age is not None and age <= SILENCE_SECONDS,
-                age_seconds=age,
-                reconnects=reconnects,
-            )
-            for name, is_live in live.items()
-        ]
+            readings = [self._reading(name, topic, now, reconnects) for name, topic in self._topics.items()]
+        if self.name != "private" or not readings:
+            return readings
+        worst = min(readings, key=lambda reading: (reading.connected, -_or_infinite(reading.age_seconds)))
+        newest = min(readings, key=lambda reading: _or_infinite(reading.last_message_age_seconds))
+        told = {"stream": self.name, "last_message_age_seconds": newest.last_message_age_seconds}
+        return [worst.model_copy(update=told)]
+
+    def _reading(self, name: str, topic: _Topic, now: float, reconnects: int) -> StreamFreshness:
+        whole_at = self._whole_at(topic)
+        age = None if whole_at is None else max(now - whole_at, 0.0)
+        told = topic.talk.last
+        return StreamFreshness(
+            stream=f"{self.name}:{name}",
+            connected=topic.live and age is not None and age <= SILENCE_SECONDS,
+            age_seconds=age,
+            last_message_age_seconds=None if told is None else max(now - told, 0.0),
+            reconnects=reconnects,
+        )
+
+    def _whole_at(self, topic: _Topic) -> float | None:
+        """When ``topic`` was last known to be served: anything its socket tells, or itself if it normally speaks."""
+        socket = self._session.socket if self._session else None
+        if not topic.live or socket is None:
+            return topic.whole_at
+        if topic.speaks and topic.talk.regular and not self._stands_still():
+            return topic.talk.last
+        return socket.last_arrival
 
     def _run(self) -> None:
         backoff = _BACKOFF_SECONDS[0]
@@ -194,11 +224,26 @@ class Channel:
             return socket.end_reason or "closed by the exchange"
         if now - socket.last_arrival > SILENCE_SECONDS:
             return f"silent for {SILENCE_SECONDS:.0f} s"
+        if silent := self._what_fell_silent(session, now):
+            return f"{silent} silent for {SILENCE_SECONDS:.0f} s, though the socket answers"
         if not session.authenticated and now - opened > _ANSWER_SECONDS:
             return "authentication not answered"
         if any(now - sent > _ANSWER_SECONDS for _, sent in session.asked.values()):
             return "subscription not answered"
         return ""
+
+    def _what_fell_silent(self, session: _Session, now: float) -> str:
+        """A topic that normally speaks and doesn't any more; "" when there is none."""
+        if self.name == "private":
+            return ""  # what an account does may stop at any time
+        if self._stands_still():
+            for talk in (session.talk, *(topic.talk for topic in self._topics.values())):
+                talk.forget()
+            return ""
+        if session.talk.fell_silent(now):
+            return "all topics"
+        speaking = ((name, topic) for name, topic in self._topics.items() if topic.speaks and topic.live)
+        return next((name for name, topic in speaking if topic.talk.fell_silent(now)), "")
 
     def _something_to_do(self, session: _Session, socket: StreamSocket) -> bool:
         """Whether anything changed between the last look and now (a notification then would have been missed)."""
@@ -237,7 +282,7 @@ class Channel:
                 if session is not self._session:
                     return
                 if "topic" in frame:
-                    self._on_data(frame)
+                    self._on_data(session, frame)
                 elif frame.get("op") == "auth":
                     self._on_auth(session, frame)
                 elif frame.get("op") == "subscribe":
@@ -245,10 +290,13 @@ class Channel:
         except Exception:  # pybit would end the stream here without a word
             log.exception("stream frame not understood", channel=self.name, topic=frame.get("topic"))
 
-    def _on_data(self, frame: Frame) -> None:
+    def _on_data(self, session: _Session, frame: Frame) -> None:
         topic = self._topics.get(frame["topic"])
         if topic is None:
             return  # just unsubscribed
+        now = time.monotonic()
+        session.talk.heard(now)
+        topic.talk.heard(now)
         self._topic_live(frame["topic"], topic)
         value = topic.decode(frame)
         if value is None:
@@ -301,22 +349,24 @@ class Channel:
     def _lose(self, session: _Session) -> None:
         """The connection is over: open a gap for everybody who was being served, and ask anew for every topic."""
         with self._changed:
+            served: dict[int, tuple[Subscriber, float]] = {}
+            for topic in self._topics.values():
+                if topic.live:
+                    topic.whole_at = self._whole_at(topic)
+                    for subscriber, _ in topic.subscribers:
+                        before = served.get(id(subscriber), (subscriber, math.inf))[1]
+                        served[id(subscriber)] = (subscriber, min(before, topic.whole_at or 0.0))
+                topic.live = topic.asked = topic.alone = False
+                topic.talk.since = None  # on the next connection it has to show anew that it speaks
             self._session = None
             self._dropped.clear()
-            if session.socket is not None:
-                self._last_arrival = session.socket.last_arrival
-            quiet = time.monotonic() - self._last_arrival if self._last_arrival is not None else 0.0
-            lost_at = datetime.now(UTC) - timedelta(seconds=quiet)
-            served = {
-                id(subscriber): subscriber
-                for topic in self._topics.values()
-                if topic.live
-                for subscriber, _ in topic.subscribers
-            }
-            for topic in self._topics.values():
-                topic.live = topic.asked = topic.alone = False
-            for subscriber in served.values():
-                subscriber.topics_lost(lost_at)
+            for subscriber, whole_at in served.values():
+                quiet = timedelta(seconds=max(time.monotonic() - whole_at, 0.0))
+                subscriber.topics_lost(datetime.now(UTC) - quiet)
+
+
+def _or_infinite(age: float | None) -> float:
+    return math.inf if age is None else age
 
 
 def _batches(names: list[str]) -> list[list[str]]:

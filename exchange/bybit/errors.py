@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import wraps
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
@@ -11,7 +11,7 @@ import requests
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from exchange.protocol import DuplicateOrder, ExchangeError, OutcomeUnknown, Refused, RetryLater
+from exchange.protocol import DuplicateOrder, ExchangeError, InstrumentRefused, OutcomeUnknown, Refused, RetryLater
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,7 +20,7 @@ DUPLICATE_CODES = frozenset({110072, 170141})
 
 # The request was turned away before it was looked at: clock window, rate limits, a service that is restarting, an order
 # that is being worked on right now.
-RETRY_CODES = frozenset({10002, 10006, 10018, 10019, 10429, 110079, 170005, 170222})
+RETRY_CODES = frozenset({10002, 10006, 10018, 10019, 10403, 10429, 20003, 110079, 170005, 170222})
 
 # The exchange itself doesn't know, or its inner call timed out after it may have gone through.
 UNKNOWN_CODES = frozenset({10000, 10016, 170001, 170007, 170032, 170146, 170147})
@@ -29,7 +29,14 @@ UNKNOWN_CODES = frozenset({10000, 10016, 170001, 170007, 170032, 170146, 170147}
 REFUSED_STATUSES = frozenset({400, 401, 404, 405, 413, 414, 422})
 RETRY_STATUSES = frozenset({403, 429})  # 403 is Bybit's limit per IP address
 
+# The symbol's filters are others than we think, or it is not traded (any more).
+INSTRUMENT_CODES = frozenset(
+    {110023, 110042, 110063, 110066, 110074, 110094, 10029}
+    | {170121, 170124, 170132, 170133, 170134, 170135, 170136, 170137, 170140, 170148, 170151, 170157}
+)
+
 LEVERAGE_UNCHANGED = 110043
+STOP_UNCHANGED = 34040
 UNKNOWN_ORDER_CODES = frozenset({110001, 170213})
 
 
@@ -42,7 +49,22 @@ def sort_code(code: int, message: str) -> ExchangeError:
         return RetryLater(text, code)
     if code in UNKNOWN_CODES:
         return OutcomeUnknown(text, code)
+    if code in INSTRUMENT_CODES:
+        return InstrumentRefused(text, code)
     return Refused(text, code)
+
+
+def headers_of(failure: Exception) -> tuple[Mapping[str, str], int | None]:
+    """Headers and HTTP status (if it is not 200) of the answer behind an exception of pybit's; none is no headers."""
+    headers = getattr(failure, "resp_headers", None)
+    if headers is None:
+        return {}, None
+    return headers, failure.status_code if isinstance(failure, FailedRequestError) else None
+
+
+def says_unchanged(refusal: Refused) -> bool:
+    """Whether an amend was refused because the order is as wanted already: no code of its own, only words."""
+    return any(words in str(refusal).lower() for words in ("unchanged", "not modified"))
 
 
 def sort_failure(failure: Exception) -> ExchangeError:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import httpx
 
 from domain.clock import MarketClock
-from exchange.bybit.rest import RestClient
+from exchange.bybit.clock_offset import OffsetMeter
 from exchange.protocol import Mode, OutcomeUnknown, Refused, RetryLater
 
 _PAPER_SECONDS = 1.0
-_OFFSET_SECONDS = 60.0
 _ADVANCE_SECONDS = 15.0  # a quarter hour of every symbol is worked through before the answer
 
 
@@ -49,6 +48,11 @@ class PaperTime:
             raise OutcomeUnknown(f"advancing the market: HTTP {answer.status_code}")
         return await self.read(max_age_seconds=0.0)
 
+    def stands_still(self) -> bool:
+        """Whether, as last read, nothing happens in the market: it is paused, or waits for its next step."""
+        reading = self._reading
+        return reading is not None and (reading.step or reading.speed == 0)
+
     async def close(self) -> None:
         await self._http.aclose()
 
@@ -75,27 +79,17 @@ def _reason(answer: httpx.Response) -> str:
 
 
 class WallTime:
-    """Wall time plus the exchange's offset, measured once a minute at half the round trip. The epoch is the mode."""
+    """Wall time plus the exchange's offset as it was last measured. The epoch is the mode."""
 
-    def __init__(self, mode: Mode, rest: RestClient) -> None:
+    def __init__(self, mode: Mode, offset: OffsetMeter) -> None:
         self._mode = mode
-        self._rest = rest
-        self._offset = timedelta(0)
-        self._measured_at: float | None = None
+        self._offset = offset
 
-    async def read(self, max_age_seconds: float = _OFFSET_SECONDS) -> MarketClock:
-        if self._measured_at is None or time.monotonic() - self._measured_at > max(max_age_seconds, 1.0):
-            await self._measure()
+    async def read(self, max_age_seconds: float = 0.0) -> MarketClock:
+        """Never older than this instant, whatever ``max_age_seconds``. Raises the protocol's errors at the start."""
+        offset = await self._offset.offset()
         wall = datetime.now(UTC)
-        return MarketClock(epoch=self._mode, now=wall + self._offset, speed=1.0, read_at=wall)
+        return MarketClock(epoch=self._mode, now=wall + offset, speed=1.0, read_at=wall)
 
     async def close(self) -> None:
         """Nothing of its own to close."""
-
-    async def _measure(self) -> None:
-        before = datetime.now(UTC)
-        answer = await self._rest.query("get_server_time")
-        after = datetime.now(UTC)
-        exchange = datetime.fromtimestamp(int(answer["result"]["timeNano"]) / 1e9, UTC)
-        self._offset = exchange - (before + (after - before) / 2)
-        self._measured_at = time.monotonic()

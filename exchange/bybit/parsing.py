@@ -14,6 +14,7 @@ from exchange.protocol import (
     CoinBalance,
     ExchangeOrderStatus,
     Execution,
+    KeyRights,
     OpenInterest,
     OrderReport,
     PositionReport,
@@ -69,7 +70,7 @@ def number_or_none(text: Any) -> Decimal | None:
 
 
 def instrument(category: Category, row: Row) -> Instrument:
-    """A row of ``market/instruments-info``."""
+    """A row of ``market/instruments-info``. A perpetual with a delivery time is being delisted: nothing new on it."""
     lot: Row = row["lotSizeFilter"]
     spot = category is Category.SPOT
     max_market = lot.get("maxMarketOrderQty" if spot else "maxMktOrderQty") or lot["maxOrderQty"]
@@ -83,7 +84,7 @@ def instrument(category: Category, row: Row) -> Instrument:
         min_order_qty=Decimal(lot["minOrderQty"]),
         min_order_amount=number(lot.get("minOrderAmt" if spot else "minNotionalValue")),
         max_market_qty=Decimal(max_market),
-        tradable=row["status"] == "Trading",
+        tradable=row["status"] == "Trading" and not int(row.get("deliveryTime") or 0) and not row.get("isPreListing"),
     )
 
 
@@ -107,6 +108,7 @@ def order(category: Category, row: Row) -> OrderReport:
         cum_exec_qty=number(row.get("cumExecQty")),
         cum_exec_value=number(row.get("cumExecValue")),
         avg_price=number_or_none(row.get("avgPrice")),
+        price=number_or_none(row.get("price")),
         trigger_price=number_or_none(row.get("triggerPrice")),
         stop_order_type=_kind(row.get("stopOrderType")),
         reduce_only=bool(row.get("reduceOnly")),
@@ -189,6 +191,23 @@ def transaction(row: Row) -> TransactionLogRow:
         order_link_id=row.get("orderLinkId") or "",
         trade_id=row.get("tradeId") or "",
         at=moment(row["transactionTime"]),
+    )
+
+
+def key_rights(row: Row) -> KeyRights:
+    """``result`` of ``user/query-api``. A key bound to addresses never expires, its date is empty or the epoch's."""
+    rights: Mapping[str, list[str]] = row["permissions"]
+    linear = {"Order", "Position"} <= set(rights.get("ContractTrade") or ())
+    expires = row.get("expiredAt") or ""
+    at = datetime.fromisoformat(expires.replace("Z", "+00:00")) if expires else _EPOCH
+    addresses = row.get("ips") or ["*"]
+    return KeyRights(
+        read_only=bool(row["readOnly"]),
+        trades_spot="SpotTrade" in (rights.get("Spot") or ()),
+        trades_linear=linear or "DerivativesTrade" in (rights.get("Derivatives") or ()),
+        withdraws="Withdraw" in (rights.get("Wallet") or ()),
+        expires_at=at if at.year > _EPOCH.year else None,
+        ip_bound="*" not in addresses,
     )
 
 

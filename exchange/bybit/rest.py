@@ -1,8 +1,8 @@
 """REST calls: pybit on threads, errors sorted, orders never waiting behind queries.
 
 pybit's client holds one ``requests.Session``, which is not safe to share. So each thread has a client of its own, with
-its own kept-alive connection. Orders and queries have separate threads. pybit's own retries are off: they hide the
-exchange's code and sleep, and retrying is decided above.
+its own kept-alive connection. Exits, other orders and queries have separate threads. pybit's own retries are off: they
+hide the exchange's code and sleep, and retrying is decided above.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +19,9 @@ from typing import Any
 
 from pybit.unified_trading import HTTP
 
-from exchange.bybit.errors import sort_code, sort_failure
+from exchange.bybit.endpoints import Endpoint, endpoint_of
+from exchange.bybit.errors import headers_of, sort_code, sort_failure
+from exchange.bybit.limiter import RateLimiter
 from exchange.protocol import ExchangeError, Mode, OutcomeUnknown, RetryLater
 from observability.logs import get_logger
 
@@ -29,13 +32,18 @@ _CONNECT_SECONDS = 1.5
 _MARGIN_SECONDS = 1.0  # over the read timeout, so that the thread's own error is normally the one told
 _MAX_PAGES = 1000
 _KEEP_WARM_SECONDS = 5.0
+TIME_REFUSED = 10002
+_ADDRESS_STATUS, _ADDRESS_REFUSED = 403, 10018
 
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RestOptions:
-    """``url`` replaces Bybit's address (paper mode). Timeouts in seconds, ``recv_window_ms`` in milliseconds."""
+    """``url`` replaces Bybit's address (paper mode). Timeouts in seconds, ``recv_window_ms`` in milliseconds.
+
+    ``order_threads`` are those for exits, and as many again for all other orders.
+    """
 
     mode: Mode
     key: str = field(repr=False)
@@ -47,13 +55,28 @@ class RestOptions:
     query_threads: int
 
 
-class RestClient:
-    """Calls pybit methods by name from the event loop."""
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came of a request that may have left: the answer or the error, and what its headers told."""
 
-    def __init__(self, options: RestOptions) -> None:
+    answer: Answer | None
+    error: ExchangeError | None
+    headers: Mapping[str, str]
+    http_status: int | None = None
+
+
+class RestClient:
+    """Calls pybit methods by name from the event loop. ``on_time_refused`` is called when a timestamp was (10002)."""
+
+    def __init__(
+        self, options: RestOptions, limiter: RateLimiter, on_time_refused: Callable[[], None] = lambda: None
+    ) -> None:
         self._options = options
+        self._limiter = limiter
+        self._on_time_refused = on_time_refused
         self._clients = threading.local()
         self._opened: list[HTTP] = []
+        self._exits = ThreadPoolExecutor(options.order_threads, thread_name_prefix="bybit-exit")
         self._orders = ThreadPoolExecutor(options.order_threads, thread_name_prefix="bybit-order")
         self._queries = ThreadPoolExecutor(options.query_threads, thread_name_prefix="bybit-query")
         self._warmth: asyncio.Task[None] | None = None
@@ -61,6 +84,7 @@ class RestClient:
     async def start(self) -> None:
         """Make every thread and its connection now, so that the first order pays for neither."""
         ready = await asyncio.gather(
+            self._warm(self._exits, self._options.order_threads),
             self._warm(self._orders, self._options.order_threads),
             self._warm(self._queries, self._options.query_threads),
         )
@@ -73,18 +97,23 @@ class RestClient:
         if self._warmth is not None:
             self._warmth.cancel()
             await asyncio.gather(self._warmth, return_exceptions=True)
-        for pool in (self._orders, self._queries):
+        pools = (self._exits, self._orders, self._queries)
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
-        await asyncio.get_running_loop().run_in_executor(None, self._join)
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(None, pool.shutdown) for pool in pools))
         for client in self._opened:
             client.client.close()
 
-    async def order(self, method: str, *, not_after: datetime | None = None, **params: Any) -> Answer:
+    async def order(
+        self, method: str, *, urgent: bool = False, not_after: datetime | None = None, **params: Any
+    ) -> Answer:
         """Call an order method (place, cancel, ...) on the threads kept for orders. Raises the protocol's errors.
 
-        After ``not_after`` (wall) nothing is signed or sent any more: RetryLater.
+        ``urgent`` ones have threads of their own and the whole of the rate limit. After ``not_after`` (wall) nothing
+        is signed or sent any more: RetryLater.
         """
-        return await self._call(self._orders, method, params, not_after)
+        return await self._call(self._exits if urgent else self._orders, method, params, not_after, urgent=urgent)
 
     async def query(self, method: str, **params: Any) -> Answer:
         """Call any other method. Raises the protocol's errors."""
@@ -104,14 +133,33 @@ class RestClient:
         raise OutcomeUnknown(f"{method}: more than {_MAX_PAGES} pages")
 
     async def _call(
-        self, pool: ThreadPoolExecutor, method: str, params: dict[str, Any], not_after: datetime | None = None
+        self,
+        pool: ThreadPoolExecutor,
+        method: str,
+        params: dict[str, Any],
+        not_after: datetime | None = None,
+        urgent: bool = False,
     ) -> Answer:
+        endpoint = endpoint_of(method, params.get("category"))
+        until = latest(self._options.timeout_seconds, not_after)
+        await self._limiter.turn(endpoint, until=until, symbol=params.get("symbol") or "", urgent=urgent)
+        sent = time.monotonic()
+        reply = await self._submit(pool, method, params, not_after)
+        self._learn(endpoint, reply, sent)
+        if reply.error is not None:
+            raise reply.error
+        assert reply.answer is not None
+        return reply.answer
+
+    async def _submit(
+        self, pool: ThreadPoolExecutor, method: str, params: dict[str, Any], not_after: datetime | None
+    ) -> _Reply:
         try:
             job = pool.submit(self._send, method, params, not_after)
         except RuntimeError:
             raise RetryLater(f"{method}: this gateway is closed, not sent") from None
         waiter = asyncio.wrap_future(job)
-        waiter.add_done_callback(_mark_retrieved)
+        waiter.add_done_callback(mark_retrieved)
         try:
             return await asyncio.wait_for(asyncio.shield(waiter), self._options.timeout_seconds + _MARGIN_SECONDS)
         except TimeoutError:
@@ -122,20 +170,31 @@ class RestClient:
             job.cancel()
             raise
 
-    def _send(self, method: str, params: dict[str, Any], not_after: datetime | None = None) -> Answer:
+    def _learn(self, endpoint: Endpoint | None, reply: _Reply, sent: float) -> None:
+        code = reply.error.code if reply.error is not None else None
+        self._limiter.learn(endpoint, reply.headers, code, sent)
+        if reply.http_status == _ADDRESS_STATUS or code == _ADDRESS_REFUSED:
+            self._limiter.address_refused()
+        if code == TIME_REFUSED:
+            self._on_time_refused()
+
+    def _send(self, method: str, params: dict[str, Any], not_after: datetime | None = None) -> _Reply:
         client = self._client()
         if not_after is not None and datetime.now(UTC) > not_after:
             raise RetryLater(f"{method}: its time was over at {not_after.isoformat()}, not sent")
         try:
-            answer = getattr(client, method)(**params)
+            answer, _, headers = getattr(client, method)(**params)
         except Exception as failure:
-            raise sort_failure(failure) from failure
+            told, status = headers_of(failure)
+            error = sort_failure(failure)
+            error.__cause__ = failure
+            return _Reply(None, error, told, status)
         code = answer.get("retCode") if isinstance(answer, dict) else None
         if not isinstance(code, int):
-            raise OutcomeUnknown(f"{method}: an answer without retCode")
+            return _Reply(None, OutcomeUnknown(f"{method}: an answer without retCode"), headers)
         if code != 0:
-            raise sort_code(code, str(answer.get("retMsg")))
-        return answer
+            return _Reply(None, sort_code(code, str(answer.get("retMsg"))), headers)
+        return _Reply(answer, None, headers)
 
     def _client(self) -> HTTP:
         client: HTTP | None = getattr(self._clients, "http", None)
@@ -154,6 +213,7 @@ class RestClient:
             recv_window=options.recv_window_ms,
             timeout=(min(_CONNECT_SECONDS, options.timeout_seconds), options.timeout_seconds),
             max_retries=1,
+            return_response_headers=True,
         )
         client.retry_codes = set()  # type: ignore[assignment]  # given to the constructor, empty means its default
         if options.url is not None:
@@ -166,7 +226,8 @@ class RestClient:
 
         def warm() -> None:
             together.wait(_WARM_UP_SECONDS)
-            self._send("get_server_time", {})
+            if (error := self._send("get_server_time", {}).error) is not None:
+                raise error
 
         jobs = [asyncio.wrap_future(pool.submit(warm)) for _ in range(threads)]
         results = await asyncio.gather(*jobs, return_exceptions=True)
@@ -178,16 +239,21 @@ class RestClient:
         One at a time: whatever happens to it, the other threads stay free for orders. Idle threads take turns.
         """
         while True:
-            await asyncio.sleep(_KEEP_WARM_SECONDS)
-            with contextlib.suppress(ExchangeError):
-                await self._call(self._orders, "get_server_time", {})
-
-    def _join(self) -> None:
-        for pool in (self._orders, self._queries):
-            pool.shutdown(wait=True)
+            for pool in (self._exits, self._orders):
+                await asyncio.sleep(_KEEP_WARM_SECONDS / 2)
+                with contextlib.suppress(ExchangeError):
+                    await self._call(pool, "get_server_time", {})
 
 
-def _mark_retrieved(done: Future[Answer] | asyncio.Future[Answer]) -> None:
+def latest(timeout_seconds: float, not_after: datetime | None) -> float:
+    """The last instant (``time.monotonic``) at which it makes sense to send: one timeout from now, or ``not_after``."""
+    left = timeout_seconds
+    if not_after is not None:
+        left = min(left, (not_after - datetime.now(UTC)).total_seconds())
+    return time.monotonic() + left
+
+
+def mark_retrieved(done: Future[Any] | asyncio.Future[Any]) -> None:
     """A caller that left early doesn't ask for the error, which is no reason for a warning."""
     if not done.cancelled():
         done.exception()

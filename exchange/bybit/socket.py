@@ -1,9 +1,9 @@
-"""One connection of pybit's WebSocket class, made to tell what happens to it instead of healing itself.
+"""One connection of pybit's WebSocket classes, made to tell what happens to it instead of healing itself.
 
 pybit signs, connects and pings. What it does after that can't be trusted to run for weeks: a callback's exception, a
 refused topic or bad auth ends the stream without a word, ``subscribe`` may spin, its reconnect gives up in 0.1 s or
-hammers. So this subclass takes every frame as it comes, reconnects never, and says when it is closed;
-``exchange.bybit.channel`` does the rest.
+hammers. So these subclasses take every frame as it comes, reconnect never, and say when they are closed;
+``exchange.bybit.channel`` and ``exchange.bybit.trade_socket`` do the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 import orjson
 import websocket
-from pybit.unified_trading import WebSocket
+from pybit._websocket_stream import _WebSocketManager
+from pybit.unified_trading import WebSocket, WebSocketTrading
 
 from exchange.protocol import Mode
 
@@ -29,6 +30,13 @@ _ONE_ATTEMPT = 2  # pybit counts down before it looks: 1 fails always, 2 is one 
 
 # The library's only timeout knob is global. It bounds connecting, the handshake and a frame that stops half way.
 websocket.setdefaulttimeout(CONNECT_SECONDS)
+
+_PYBIT: dict[str, Any] = {
+    "ping_interval": 0,  # pings come from the connection's keeper, two threads a socket fewer
+    "retries": _ONE_ATTEMPT,
+    "restart_on_error": False,
+    "private_auth_expire": 5,
+}
 
 Frame = dict[str, Any]
 
@@ -43,47 +51,30 @@ class SocketOptions:
     url: str | None = None
 
 
-class StreamSocket(WebSocket):
-    """An open connection. The constructor blocks until it is open and raises when it can't be.
+class NotWritten(Exception):
+    """The connection is gone: nothing of the message left."""
+
+
+class _ToldSocket(_WebSocketManager):
+    """What both kinds of connection share: every frame and the end are told, nothing is healed.
 
     ``on_frame`` gets every JSON frame on the reader thread, ``on_closed`` is called once when the connection ended.
     ``last_arrival`` is ``time.monotonic()`` of the last frame of any kind, pongs included.
     """
 
-    def __init__(
-        self,
-        channel: str,
-        options: SocketOptions,
-        on_frame: Callable[[Frame], None],
-        on_closed: Callable[[], None],
-    ) -> None:
+    def _tell(self, options: SocketOptions, on_frame: Callable[[Frame], None], on_closed: Callable[[], None]) -> None:
+        """To be called before the constructor that connects."""
         self._url = options.url
         self._on_frame = on_frame
         self._told_closed = threading.Lock()
         self._on_closed = on_closed
         self.last_arrival = time.monotonic()
         self.end_reason = ""
-        private = channel == "private"
-        super().__init__(
-            channel,
-            testnet=options.mode == "testnet",
-            demo=options.mode == "demo" and private,  # demo accounts see the live market's public streams
-            api_key=options.key if private else None,
-            api_secret=options.secret if private else None,
-            ping_interval=0,  # pings come from the channel's thread, two threads a socket fewer
-            retries=_ONE_ATTEMPT,
-            restart_on_error=False,
-            private_auth_expire=5,
-        )
 
     @property
     def closed(self) -> bool:
         """Whether the connection has ended, by either side."""
         return self._told_closed.locked()
-
-    def request(self, op: str, req_id: str, args: list[str]) -> None:
-        """Send one operation. Raises OSError or the library's WebSocketException when the connection is gone."""
-        self.ws.send(json.dumps({"op": op, "req_id": req_id, "args": args}))
 
     def ping(self) -> None:
         """Send the JSON ping; its pong shows in ``last_arrival``."""
@@ -117,6 +108,9 @@ class StreamSocket(WebSocket):
         if isinstance(frame, dict):
             self._on_frame(frame)
 
+    def _send_initial_ping(self) -> None:
+        """The keeper pings; pybit's timer would, on a connection that broke, fail where nobody listens."""
+
     def _on_pong(self) -> None:
         self.last_arrival = time.monotonic()
 
@@ -126,3 +120,50 @@ class StreamSocket(WebSocket):
     def _on_close(self) -> None:
         if self._told_closed.acquire(blocking=False):
             self._on_closed()
+
+
+class StreamSocket(_ToldSocket, WebSocket):
+    """An open connection to a stream: ``spot``, ``linear`` or ``private``.
+
+    The constructor blocks until it is open and raises when it can't be.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        options: SocketOptions,
+        on_frame: Callable[[Frame], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._tell(options, on_frame, on_closed)
+        private = channel == "private"
+        super().__init__(
+            channel,
+            testnet=options.mode == "testnet",
+            demo=options.mode == "demo" and private,  # demo accounts see the live market's public streams
+            api_key=options.key if private else None,
+            api_secret=options.secret if private else None,
+            **_PYBIT,
+        )
+
+    def request(self, op: str, req_id: str, args: list[str]) -> None:
+        """Send one operation. Raises OSError or the library's WebSocketException when the connection is gone."""
+        self.ws.send(json.dumps({"op": op, "req_id": req_id, "args": args}))
+
+
+class TradeConnection(_ToldSocket, WebSocketTrading):
+    """An open connection for orders. The constructor blocks until it is open and raises when it can't be."""
+
+    def __init__(
+        self, options: SocketOptions, on_frame: Callable[[Frame], None], on_closed: Callable[[], None]
+    ) -> None:
+        self._tell(options, on_frame, on_closed)
+        testnet = options.mode == "testnet"
+        super().__init__(testnet=testnet, api_key=options.key, api_secret=options.secret, **_PYBIT)
+
+    def write(self, message: Frame) -> None:
+        """Send a message. Raises NotWritten when the connection is gone; with any other error it may have left."""
+        connection = self.ws.sock
+        if self.closed or connection is None or connection.sock is None:
+            raise NotWritten("the connection is closed")
+        connection.send(json.dumps(message))

@@ -1,4 +1,4 @@
-"""The streams of one exchange: who wants what, over one socket per category and one private."""
+"""The streams of one exchange: who wants what, over sockets per category and one private."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from domain.market import Category
 from exchange.bybit import parsing
 from exchange.bybit.channel import Channel, Decoder
 from exchange.bybit.mailbox import Callback, Mailbox, Subscriber
+from exchange.bybit.shards import Shards
 from exchange.bybit.socket import Frame, SocketOptions, StreamSocket
 from exchange.protocol import Candle, PrivateHandlers, StreamFreshness, StreamGap, Ticker, Trade, Wallet
 
@@ -23,15 +24,17 @@ OnGap = Callable[[StreamGap], None]
 class StreamSubscription:
     """A live subscription. ``close`` ends it; the socket goes when its last subscription does."""
 
-    def __init__(self, channel: Channel, subscriber: Subscriber) -> None:
+    def __init__(self, channel: Channel, subscriber: Subscriber, on_close: Callable[[], None]) -> None:
         self._channel = channel
         self._subscriber = subscriber
+        self._on_close = on_close
 
     def close(self) -> None:
         """No callback runs after this returns (call it on the event loop of the subscription)."""
         if not self._subscriber.closed:
             self._subscriber.closed = True
             self._channel.remove(self._subscriber)
+            self._on_close()
 
     async def wait_live(self, timeout: float | None = None) -> bool:
         """Wait until the exchange acknowledged the subscription; False when ``timeout`` seconds pass first."""
@@ -41,25 +44,27 @@ class StreamSubscription:
 class StreamHub:
     """Makes channels as they are needed. Subscribing must happen on a running event loop, and never blocks it."""
 
-    def __init__(self, options: SocketOptions) -> None:
+    def __init__(self, options: SocketOptions, stands_still: Callable[[], bool] = lambda: False) -> None:
         self._options = options
+        self._stands_still = stands_still
         # Everywhere "ts" is wall time; the paper exchange's sequence number is market time in milliseconds.
         self._ticker_time = "cs" if options.mode == "paper" else "ts"
-        self._channels: dict[str, Channel] = {}
+        self._shards = Shards()
+        self._channels: dict[tuple[str, int], Channel] = {}
         self._mailboxes: dict[int, Mailbox] = {}
 
     def trades(
         self, category: Category, symbol: str, on_trades: Callable[[Sequence[Trade]], None], on_gap: OnGap
     ) -> StreamSubscription:
         topic = f"publicTrade.{symbol}"
-        return self._subscribe(category.value, [(topic, lambda: partial(_trades, category), on_trades)], on_gap)
+        return self._public(category, symbol, topic, lambda: partial(_trades, category), on_trades, on_gap)
 
     def tickers(
         self, category: Category, symbol: str, on_ticker: Callable[[Ticker], None], on_gap: OnGap
     ) -> StreamSubscription:
         topic = f"tickers.{symbol}"
-        return self._subscribe(
-            category.value, [(topic, lambda: _TickerState(category, self._ticker_time), on_ticker)], on_gap
+        return self._public(
+            category, symbol, topic, lambda: _TickerState(category, self._ticker_time), on_ticker, on_gap
         )
 
     def candles(
@@ -70,7 +75,7 @@ class StreamHub:
         def make() -> Decoder:
             return partial(_candles, category, symbol, timeframe)
 
-        return self._subscribe(category.value, [(topic, make, _each(on_candle))], on_gap)
+        return self._public(category, symbol, topic, make, _each(on_candle), on_gap)
 
     def private(self, handlers: PrivateHandlers) -> StreamSubscription:
         topics: list[tuple[str, Callable[[], Decoder], Callback]] = [
@@ -79,7 +84,7 @@ class StreamHub:
             ("position", lambda: partial(_private_rows, parsing.position), handlers.on_positions),
             ("wallet", lambda: _wallets, _each(handlers.on_wallet)),
         ]
-        return self._subscribe("private", topics, handlers.on_gap)
+        return self._subscribe("private", 1, "private", topics, handlers.on_gap, lambda: None)
 
     def freshness(self) -> list[StreamFreshness]:
         return [reading for channel in self._channels.values() for reading in channel.freshness()]
@@ -94,21 +99,40 @@ class StreamHub:
         self._channels.clear()
         self._mailboxes.clear()
 
+    def _public(
+        self,
+        category: Category,
+        symbol: str,
+        topic: str,
+        make_decoder: Callable[[], Decoder],
+        callback: Callback,
+        on_gap: OnGap,
+    ) -> StreamSubscription:
+        number = self._shards.enter(category, symbol)
+        label = f"{category.value}:{topic}"
+        leave = partial(self._shards.leave, category, symbol)
+        return self._subscribe(category.value, number, label, [(topic, make_decoder, callback)], on_gap, leave)
+
     def _subscribe(
-        self, channel_name: str, topics: list[tuple[str, Callable[[], Decoder], Callback]], on_gap: OnGap
+        self,
+        name: str,
+        number: int,
+        label: str,
+        topics: list[tuple[str, Callable[[], Decoder], Callback]],
+        on_gap: OnGap,
+        on_close: Callable[[], None],
     ) -> StreamSubscription:
         loop = asyncio.get_running_loop()
         mailbox = self._mailboxes.get(id(loop))
         if mailbox is None or mailbox.loop is not loop:
             mailbox = self._mailboxes[id(loop)] = Mailbox(loop)
-        channel = self._channels.get(channel_name)
+        channel = self._channels.get((name, number))
         if channel is None:
-            channel = self._channels[channel_name] = Channel(channel_name, self._open_socket)
-        names = {name for name, _, _ in topics}
-        label = channel_name if channel_name == "private" else f"{channel_name}:{next(iter(names))}"
-        subscriber = Subscriber(label, mailbox, on_gap, names)
+            stands_still = (lambda: False) if name == "private" else self._stands_still
+            channel = self._channels[name, number] = Channel(name, self._open_socket, number, stands_still)
+        subscriber = Subscriber(label, mailbox, on_gap, {topic for topic, _, _ in topics})
         channel.add(subscriber, topics)
-        return StreamSubscription(channel, subscriber)
+        return StreamSubscription(channel, subscriber, on_close)
 
     def _open_socket(
         self, channel: str, on_frame: Callable[[Frame], None], on_closed: Callable[[], None]

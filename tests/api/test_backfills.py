@@ -34,7 +34,7 @@ def system(postgres_server: PostgresServer) -> Iterator[TradingSystem]:
 @pytest.fixture
 def client(system: TradingSystem) -> Iterator[AtsClient]:
     with system.api.client() as opened:
-        wait_until(lambda: _market_is_known(opened), "a price from the exchange")
+        wait_until(lambda: _market_is_known(opened), "a price from the exchange", timeout=60)
         yield opened
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from client import ApiProblem
-from db.models import SystemEvent
+from db.models import StreamStatus, SystemEvent
 from tests.api import rows
 from tests.api.running import RunningApi
 
@@ -196,3 +197,29 @@ def test_events_page_and_stream_in_the_order_written(api: RunningApi, database: 
 
 def _event(subject: str) -> SystemEvent:
     return SystemEvent(kind="test_event", subject=subject, who="test", detail={"number": "1.50"})
+
+
+@pytest.mark.parametrize(
+    ("connected", "age", "said", "watch"),
+    [(True, 1.0, 0.5, "watching"), (True, 40.0, 0.5, "stale"), (False, 12.0, 0.5, "stale"), (True, 1.0, 60.0, "none")],
+    ids=["fresh", "old", "cut off", "process gone"],
+)
+def test_a_guard_says_whether_it_sees_prices(
+    api: RunningApi, database: str, connected: bool, age: float, said: float, watch: str
+) -> None:
+    now = datetime.now(UTC)
+    lease = rows.lease(1, seen_seconds_ago=said)
+    stream = StreamStatus(
+        name="linear:publicTrade.BTCUSDT",
+        process=lease.worker,
+        connected=connected,
+        last_message_at=now - timedelta(seconds=age),
+        reconnects=0,
+        updated_at=now - timedelta(seconds=said),
+    )
+    rows.store(database, [rows.position(1, category="linear"), lease, stream])
+    with api.client() as client:
+        [position] = client.positions().items
+    assert position.watch == watch
+    assert position.price_age_seconds is not None
+    assert age <= position.price_age_seconds < age + 10

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from client import ApiProblem
-from db.models import StreamStatus
+from db.models import ExchangeLink, RateLimit, StreamStatus
 from tests.api import rows
 from tests.api.running import RunningApi, api_settings, running_api
 from workers.stack.ports import free_port
@@ -66,10 +66,18 @@ def test_status_tells_streams_and_that_no_worker_polls(api: RunningApi, database
         reconnects=3,
         updated_at=now,
     )
-    rows.store(database, [stream, rows.live_price("60000")])
+    link = ExchangeLink(
+        process="market-1", mode="paper", order_entry="websocket", clock_offset_ms=-3.5, measured_at=now, updated_at=now
+    )
+    rate = RateLimit(
+        name="place linear", process="market-1", per_second=10, available=7, waiting=2, refused=1, updated_at=now
+    )
+    rows.store(database, [stream, link, rate, rows.live_price("60000")])
     with api.client() as client:
         status = client.status()
     [told] = status.streams
+    assert [(one.order_entry, one.clock_offset_ms) for one in status.links] == [("websocket", -3.5)]
+    assert [(one.name, one.waiting, one.refused) for one in status.rates] == [("place linear", 2, 1)]
     assert (told.name, told.connected, told.reconnects, told.age_seconds) == (stream.name, False, 3, None)
     assert status.mode == "paper"
     assert {worker.name for worker in status.workers} == {"trading", "market", "research"}

@@ -22,6 +22,7 @@ from domain.portfolio import (
     Movement,
     OwnedLot,
     Prices,
+    SoldBeyond,
     Standing,
     balances_at,
     booked_apart,
@@ -33,6 +34,7 @@ from domain.portfolio import (
     gain,
     holdings_at,
     revalued,
+    sold_apart,
     start_of,
     total,
     unexplained,
@@ -323,3 +325,20 @@ def test_sums_are_exact_beyond_the_default_precision() -> None:
     with localcontext(EXACT):
         assert total([long, -long, long]) == long
         assert difference(long, D(1)) == long - 1
+
+
+amounts = st.decimals(D("0.01"), D(10_000), places=2)
+
+
+@given(amounts, amounts, amounts, amounts, amounts, amounts)
+def test_an_oversold_sale_is_explained_by_what_its_price_did_to_coins_that_no_position_held(
+    kept: Decimal, sold: Decimal, before: Decimal, at_sale: Decimal, now: Decimal, fee: Decimal
+) -> None:
+    sale = SoldBeyond("LINK", sold, at_sale, START + timedelta(minutes=30))
+    later = Prices({"LINK": now}, {})
+    equity_before = (kept + sold) * before
+    equity_now = kept * now + sold * at_sale - fee
+    gap = unexplained(difference(equity_now, equity_before), D(0), Flows(fees=fee))
+    apart = sold_apart([sale], later, START, START + HOUR)
+    assert gap == revalued({"LINK": kept + sold}, {"LINK": before}, later) + apart
+    assert sold_apart([sale], later, START + HOUR, START + 2 * HOUR) == 0

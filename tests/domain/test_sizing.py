@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.exit_policy import disaster_stop
 from domain.market import Category, FilterViolation, Instrument, PositionSide
-from domain.sizing import disaster_trigger, entry_qty, exit_qty
+from domain.sizing import disaster_trigger, entry_qty, exit_qty, stop_qty
 
 D = Decimal
 BTC = Instrument(
@@ -92,3 +92,14 @@ def test_a_resting_stop_is_on_the_tick_grid_and_never_tighter_than_its_buffer(si
 def test_a_resting_stop_below_one_tick_is_refused():
     with pytest.raises(FilterViolation, match="stop_price"):
         disaster_trigger(BTC, PositionSide.LONG, D("0.1"), D(50))
+
+
+@given(st.integers(0, 60_000).map(lambda n: D(n) / 100_000), prices)
+def test_a_stop_sells_at_most_what_is_held_and_never_an_amount_the_exchange_refuses(held: Decimal, trigger: Decimal):
+    qty = stop_qty(BTC, held, trigger)
+    assert qty <= held
+    if qty:
+        BTC.check_qty(qty, trigger)
+        assert held - qty < BTC.qty_step or qty == BTC.max_market_qty
+    else:
+        assert held < BTC.min_order_qty or exit_qty(BTC, held)[0] * trigger < BTC.min_order_amount

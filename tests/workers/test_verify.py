@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
 from config.settings import Settings
 from db.models import Position
@@ -35,7 +37,10 @@ from workers.stack.environment import settings_environment
 from workers.stack.services import PROJECT
 from workers.verify import CannotVerify, Verdict, verify
 from workers.verify.queries import judge_by_queries
+from workflows.options import TRADING_QUEUE
+from workflows.plugin import ats_plugin
 from workflows.position import CloseRequest, PositionWorkflow, SetTargets
+from workflows.reconciliation import ReconciliationInput, ReconciliationWorkflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -85,6 +90,7 @@ async def court(module_database: str) -> AsyncIterator[Court]:
         (folder / "exchange").mkdir()
         exchange = paper_exchange_process(folder / "exchange", "--manual").start()
         settings = settings_for(module_database, temporal.address, exchange, data_dir=folder, log_dir=folder)
+        await _reconcile_seldom(temporal.address)
         try:
             async with running_trading(settings, exchange, clock=True) as trading:
                 yield Court(trading, settings)
@@ -92,11 +98,22 @@ async def court(module_database: str) -> AsyncIterator[Court]:
             exchange.stop()
 
 
+async def _reconcile_seldom(temporal_address: str) -> None:
+    """Reconciliation would find what these tests break, and halt entries for it."""
+    client = await Client.connect(temporal_address, plugins=[ats_plugin()])
+    await client.start_workflow(
+        ReconciliationWorkflow.run,
+        ReconciliationInput(every_seconds=86_400),
+        id="reconcile/account",
+        task_queue=TRADING_QUEUE,
+    )
+
+
 def only(verdict: Verdict, **wrong: Any) -> None:
     """These fields are wrong, no others are, and the verdict says so."""
     told = verdict.model_dump()
     kinds = ("orders_lost", "orders_doubled", "orders_orphaned", "stops_missed", "rows_without_workflow")
-    expected = {**dict.fromkeys(kinds, 0), "scans_missing": 0, "ledger_drift": "0", **wrong}
+    expected = {**dict.fromkeys(kinds, 0), "scans_missing": 0, "drift": 0, "ledger_drift": "0", **wrong}
     assert {name: told[name] for name in expected} == expected, verdict.findings
     assert verdict.ok is (not verdict.findings)
 
@@ -325,6 +342,62 @@ async def test_a_close_left_out_of_the_scans_is_named(court: Court) -> None:
         assert verdict.findings[0].startswith("the close of 2024-03-01T00:45:00+00:00 was not scanned")
     finally:
         await court.sql("DELETE FROM scans WHERE epoch = :epoch", epoch=epoch)
+    only(await court.judge())
+
+
+async def test_what_others_trade_on_the_account_is_no_error(court: Court) -> None:
+    gateway = exchange_of(court.settings)
+    await gateway.start()
+
+    async def trade(category: Category, symbol: str, side: Side, qty: Decimal) -> None:
+        request = OrderRequest(
+            category=category, symbol=symbol, side=side, qty=qty, order_link_id=f"stranger-{uuid.uuid4().hex[:9]}"
+        )
+        await gateway.place_order(request)
+
+    async def compare() -> None:
+        handle = court.trading.client.get_workflow_handle_for(ReconciliationWorkflow.run, "reconcile/account")
+        await handle.execute_update(ReconciliationWorkflow.run_now)
+
+    try:
+        await trade(Category.LINEAR, "XRPUSDT", Side.BUY, Decimal(50))
+        await trade(Category.SPOT, "XRPUSDT", Side.BUY, Decimal(50))
+        linear, opened = await court.hold("XRPUSDT")
+        spot, held = await court.hold("DOGEUSDT", Category.SPOT)
+        await compare()
+        verdict = await court.judge()
+        only(verdict)
+        assert (verdict.foreign_positions, verdict.drift) == (1, 0)
+
+        await trade(Category.LINEAR, "XRPUSDT", Side.SELL, Decimal(60))  # ten of them ours
+        await trade(Category.SPOT, "DOGEUSDT", Side.SELL, (held.qty / 2).quantize(Decimal(1)))
+
+        async def taken() -> bool:
+            await compare()
+            now = [await court.trading.position(handle) for handle in (linear, spot)]
+            return [each.qty < was.qty for each, was in zip(now, (opened, held), strict=True) if each] == [True, True]
+
+        await eventually(taken, "what was taken from both to be booked", timeout=40)
+        only(await court.judge())
+    finally:
+        await gateway.close()
+    await court.close(linear)
+    await court.close(spot)
+    await compare()
+    only(await court.judge())
+
+
+async def test_what_reconciliation_can_not_explain_is_an_error_until_it_can(court: Court) -> None:
+    insert = (
+        "INSERT INTO reconciliations (started_at, workflows_started, executions_fetched, detail, drift)"
+        " VALUES (now(), 0, 0, '{}', CAST(:drift AS jsonb))"
+    )
+    drift = {"kind": "size", "subject": "BTCUSDT", "amount": "1", "sentence": "BTCUSDT: one too many"}
+    await court.sql(insert, drift=json.dumps([drift]))
+    verdict = await court.judge()
+    only(verdict, drift=1)
+    assert verdict.findings == ["unexplained: BTCUSDT: one too many"]
+    await court.sql(insert, drift="[]")
     only(await court.judge())
 
 

@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.ids import manual_position_id
 from domain.market import Category
+from domain.position import PositionState
 from tests.support.trading import DEFAULT_POLICY, Trading
 from tests.workflows.scanning import positions, set_setting
 from workflows.options import TRADING_QUEUE, WORKFLOW_TASK_TIMEOUT
@@ -50,14 +51,17 @@ async def test_of_a_hundred_positions_asked_for_at_once_exactly_five_are_reserve
     await set_setting(trading.database, "max_open_positions", CAP)
     handles = await asyncio.gather(*(_ask(trading, number) for number in range(ASKING)))
     verdicts = await asyncio.gather(*(_verdict(handle) for handle in handles))
-    assert verdicts.count(None) == CAP
-    assert verdicts.count("portfolio_position_cap") == ASKING - CAP
     held = await positions(trading.database)
-    assert len(held) == CAP, "and the refused ones left no row"
+    given_up = [row for row in held if row.state == PositionState.NOT_ENTERED]  # too late to enter: its place is free
+    accepted = CAP + len(given_up)
+    assert verdicts.count(None) == accepted
+    assert verdicts.count("portfolio_position_cap") == ASKING - accepted
+    assert len(held) == accepted, "and the refused ones left no row"
     denied = await trading.events("position_denied")
-    assert len(denied) == ASKING - CAP
+    assert len(denied) == ASKING - accepted
+    over = {f"position/{row.position_id}" for row in given_up}
     for handle, verdict in zip(handles, verdicts, strict=True):
-        if verdict is None:  # the next test begins when the burst is over
+        if verdict is None and handle.id not in over:  # the next test begins when the burst is over
             await trading.until_watched(handle)
     await set_setting(trading.database, "max_open_positions", 1000)
 

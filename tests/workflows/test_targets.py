@@ -62,7 +62,7 @@ async def test_a_closed_position_takes_no_targets(trading: Trading) -> None:
 @pytest.mark.parametrize(
     ("symbol", "side", "percent", "words"),
     [
-        ("XRPUSDT", PositionSide.LONG, {"stop_loss_pct": "9"}, "beyond the one that rests at the exchange"),
+        ("XRPUSDT", PositionSide.LONG, {"stop_loss_pct": "99.9999"}, "leaves no room for a stop at the exchange"),
         ("LINKUSDT", PositionSide.SHORT, {"stop_loss_pct": "1", "take_profit_pct": "150"}, "must be below 100"),
     ],
 )

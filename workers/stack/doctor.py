@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import re
@@ -9,6 +10,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from pydantic import BaseModel
 
 from config.credentials import credentials_path
 from config.settings import Settings
+from exchange.protocol import ExchangeError, KeyRights, Refused
+from workers.connections import exchange_of
+from workers.key_check import expiry_warning, objection
 from workers.stack.binaries import MissingBinary, installed_program
 from workers.stack.lock import lock_holder, lock_is_held, lock_path
 from workers.stack.ports import accepts_connections, holder_of, is_free
@@ -54,6 +59,7 @@ def examine(settings: Settings) -> list[Check]:
         _launcher,
         _ports,
         _exchange,
+        _key,
         _external,
     ]
     return [check for examination in examinations for check in examination(settings)]
@@ -185,6 +191,33 @@ def _exchange(settings: Settings) -> list[Check]:
     except httpx.HTTPError as error:
         ok, detail = False, f"{mode} at {url}: {error or type(error).__name__}"
     return [Check(name="exchange", ok=ok, detail=detail, remedy="check the network, or set ATS_EXCHANGE__URL")]
+
+
+def _key(settings: Settings) -> list[Check]:
+    """What the API key may do. Not asked while a local paper exchange doesn't run."""
+    if settings.exchange.mode == "paper" and settings.exchange.url is None and running_stack(settings) is None:
+        return []
+    remedy = "make an API key that may trade spot and contracts, and nothing else"
+    try:
+        rights = asyncio.run(_rights(settings))
+    except Refused as refused:
+        unknown = settings.exchange.mode == "demo"
+        detail = f"{'not told in demo mode' if unknown else 'refused'}: {refused}"
+        return [Check(name="exchange key", ok=unknown, detail=detail, remedy=remedy)]
+    except (ExchangeError, OSError, ValueError) as error:
+        return [Check(name="exchange key", ok=False, detail=f"can't be asked about: {error}", remedy="see exchange")]
+    wrong, soon = objection(rights, trading=True), expiry_warning(rights, datetime.now(UTC))
+    bound = "bound to an IP" if rights.ip_bound else "not bound to an IP"
+    detail = wrong or soon or f"trades spot and contracts, can't withdraw, {bound}"
+    return [Check(name="exchange key", ok=wrong is None and soon is None, detail=detail, remedy=remedy)]
+
+
+async def _rights(settings: Settings) -> KeyRights:
+    exchange = exchange_of(settings)
+    try:
+        return await exchange.key_rights()
+    finally:
+        await exchange.close()
 
 
 def _external(settings: Settings) -> list[Check]:

@@ -16,6 +16,7 @@ from temporalio.client import Client
 
 from db.session import Database
 from exchange.protocol import Exchange
+from workers.verify.account import judge_drift, measure_foreign
 from workers.verify.books import PaperBooks
 from workers.verify.decisions import judge_cursor, judge_scans, judge_snapshots, measure_decisions
 from workers.verify.ledger import judge_ledger
@@ -65,10 +66,12 @@ def paper_look(database: Database, client: Client, books: PaperBooks, max_unprot
             told = await books.read()
             clock = await books.clock()
             figures.orders, figures.executions = len(told["orders"]), len(told["executions"])
+            await measure_foreign(session, figures)
             await measure_decisions(session, clock.epoch, figures)
             return figures, [
                 *await judge_orders(session, told),
                 *await judge_ledger(session, told),
+                *await judge_drift(session),
                 *await judge_protection(session, max_unprotected),
                 *await judge_scans(session, clock.epoch),
                 *await judge_snapshots(session, clock.epoch),
@@ -88,9 +91,11 @@ def query_look(database: Database, client: Client, exchange: Exchange, max_unpro
         async with _snapshot(database) as session:
             await measure_positions(session, figures)
             clock = await exchange.market_clock()
+            await measure_foreign(session, figures)
             await measure_decisions(session, clock.epoch, figures)
             return figures, [
                 *await judge_by_queries(session, exchange),
+                *await judge_drift(session),
                 *await judge_protection(session, max_unprotected),
                 *await judge_scans(session, clock.epoch),
                 *await judge_snapshots(session, clock.epoch),

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     SCANS_MISSING = "scans_missing"
     SNAPSHOTS_MISSING = "snapshots_missing"
     EXECUTIONS_MISSING = "executions_missing"
+    DRIFT = "drift"
 
 
 class Finding(NamedTuple):
@@ -47,6 +48,8 @@ class Figures(BaseModel):
     decisions: int = 0
     snapshots: int = 0
     snapshot_unexplained_max: str = "0"
+    foreign_orders: int = 0
+    foreign_positions: int = 0
     unprotected_seconds_max: float = 0.0
     unwatched_seconds_max: float = 0.0
     stops_replayed: int = 0
@@ -54,7 +57,10 @@ class Figures(BaseModel):
 
 
 class Verdict(Figures):
-    """``ledger_drift`` is "0" when books and database agree. ``not_judged`` names what could not be looked at."""
+    """``ledger_drift`` is "0" when books and database agree; ``drift`` counts what reconciliation can't explain.
+
+    ``not_judged`` names what could not be looked at.
+    """
 
     orders_lost: int = 0
     orders_doubled: int = 0
@@ -65,6 +71,7 @@ class Verdict(Figures):
     scans_missing: int = 0
     snapshots_missing: int = 0
     executions_missing: int = 0
+    drift: int = 0
     not_judged: list[str] = []
     findings: list[str] = []
     ok: bool = True
@@ -89,6 +96,7 @@ def verdict_of(figures: Figures, findings: Iterable[Finding], not_judged: Iterab
         scans_missing=count(Kind.SCANS_MISSING),
         snapshots_missing=count(Kind.SNAPSHOTS_MISSING),
         executions_missing=count(Kind.EXECUTIONS_MISSING),
+        drift=count(Kind.DRIFT),
         not_judged=sorted(not_judged),
         findings=[finding.sentence for finding in found],
         ok=not found,

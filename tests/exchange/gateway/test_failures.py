@@ -224,7 +224,7 @@ async def test_closing_ends_every_thread(serve: MakeServer) -> None:
     server = serve(OK)
     async with gateway(server.url) as exchange:
         await exchange.start()
-        assert sum(thread.name.startswith("bybit-") for thread in threading.enumerate()) == 10
+        assert sum(thread.name.startswith("bybit-") for thread in threading.enumerate()) == 14
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bybit-")]
 
 

@@ -217,3 +217,61 @@ def test_windows_cover_everything_once_and_none_is_too_wide(start: int, length: 
     assert cut[-1][1] >= start + length
     assert all(last - first + 1 == width for first, last in cut)
     assert all(following[0] == previous[1] + 1 for previous, following in pairwise(cut))
+
+
+def key_row(**changes: Any) -> dict[str, Any]:
+    permissions = {"ContractTrade": ["Order", "Position"], "Spot": ["SpotTrade"], "Wallet": ["AccountTransfer"]}
+    return {"readOnly": 0, "permissions": permissions, "ips": ["*"], "expiredAt": "2030-05-15T03:21:05Z", **changes}
+
+
+def test_what_a_key_may_do_is_read_from_its_permissions() -> None:
+    rights = parsing.key_rights(key_row())
+    assert (rights.read_only, rights.trades_spot, rights.trades_linear, rights.withdraws) == (False, True, True, False)
+    assert rights.expires_at == datetime(2030, 5, 15, 3, 21, 5, tzinfo=UTC)
+    assert not rights.ip_bound
+
+
+def test_a_key_that_withdraws_or_only_reads_or_is_bound_says_so() -> None:
+    permissions = {"ContractTrade": ["Order"], "Spot": [], "Wallet": ["AccountTransfer", "Withdraw"]}
+    rights = parsing.key_rights(key_row(readOnly=1, permissions=permissions, ips=["10.0.0.1"], expiredAt=""))
+    assert (rights.read_only, rights.trades_spot, rights.trades_linear, rights.withdraws) == (True, False, False, True)
+    assert rights.expires_at is None
+    assert rights.ip_bound
+
+
+PERPETUAL: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "baseCoin": "BTC",
+    "quoteCoin": "USDT",
+    "status": "Trading",
+    "deliveryTime": "0",
+    "isPreListing": False,
+    "priceFilter": {"tickSize": "0.10"},
+    "lotSizeFilter": {
+        "qtyStep": "0.001",
+        "minOrderQty": "0.001",
+        "minNotionalValue": "5",
+        "maxMktOrderQty": "100",
+        "maxOrderQty": "1000",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tradable"),
+    [
+        ({}, True),
+        ({"status": "Delivering"}, False),
+        ({"status": "PreLaunch"}, False),
+        ({"status": "Closed"}, False),
+        ({"deliveryTime": "1800000000000"}, False),
+        ({"isPreListing": True}, False),
+    ],
+)
+def test_what_is_not_traded_or_being_delisted_takes_nothing_new(changes: dict[str, Any], tradable: bool) -> None:
+    assert parsing.instrument(Category.LINEAR, {**PERPETUAL, **changes}).tradable is tradable
+
+
+def test_a_limit_order_has_a_price_and_a_market_order_none() -> None:
+    assert parsing.order(Category.LINEAR, LINEAR_ORDER).price is None
+    assert parsing.order(Category.LINEAR, {**LINEAR_ORDER, "price": "1650.50"}).price == Decimal("1650.50")
