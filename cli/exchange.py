@@ -1,4 +1,4 @@
-"""``ats exchange paper``: the paper exchange alone, for any client that speaks Bybit v5."""
+"""``ats exchange``: the paper exchange alone, for any client that speaks Bybit v5, and its faults on demand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from cli import faults
+
 app = typer.Typer(help="The exchange.", no_args_is_help=True)
+faults.register(app)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

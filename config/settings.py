@@ -38,6 +38,7 @@ class PaperSettings(BaseModel):
     """The paper exchange the local stack starts when ``exchange.mode`` is ``paper``.
 
     ``manual``: a market without trades of its own; they come by ``POST /paper/ticks``, for tests and measurements.
+    ``shadow``: the live market of Bybit (``live``, ``testnet``, or a REST address) with paper execution, in wall time.
     ``speed`` is market seconds per wall second, or ``step``: the market stands still until it is told to advance.
     ``ticks_per_minute`` is how dense trades are: fewer keep a market at thousands of times the wall's speed light.
     """
@@ -48,6 +49,7 @@ class PaperSettings(BaseModel):
     seed: int = 1
     manual: bool = False
     replay: list[Path] = []
+    shadow: str | None = None
     start: str | None = None
     symbols: list[str] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "LINKUSDT"]
     deposit: dict[str, str] = {"USDT": "100000"}

@@ -1,11 +1,14 @@
 """What a trade costs: fees, half the spread, and slippage from walking the book.
 
-The book is modelled as the exchange's paper market makes it: the best price lies half a spread from the mid, and from
-there on the same quantity rests at each basis point (of the mid) further away.
+The book is the one the paper exchange shows and fills from. The same quantity rests at each basis point (of the mid),
+gathered into levels that double in width: level ``k`` stands ``half_spread + (2^k - 1)`` basis points from the mid and
+holds what rests in the ``2^k`` basis points from there on. Small orders pay the half spread, large ones walk outwards
+in few executions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
@@ -13,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.market import Category, Side
 
+ZERO = Decimal(0)
 _BASIS_POINTS = Decimal(10_000)
-MAX_DEPTH_BPS = 1_000
-"""How deep a modelled book goes, basis points beyond its best price."""
+BOOK_LEVELS = 9
+"""How many levels a modelled book has: it holds 511 basis points' worth, the last level 255 beyond the best price."""
 
 
 class FeeRates(BaseModel):
@@ -51,6 +55,37 @@ def fee_of(category: Category, side: Side, qty: Decimal, price: Decimal, rate: D
     return Fee(qty * price * rate, in_base=False)
 
 
+def book_levels(
+    side: Side,
+    mid: Decimal,
+    half_spread_bps: Decimal | float,
+    qty_per_bp: Decimal | float,
+    *,
+    tick_size: Decimal | None = None,
+    qty_step: Decimal | None = None,
+    taken: Decimal = ZERO,
+) -> Iterator[tuple[Decimal, Decimal]]:
+    """Levels [(price, qty)] that a taker on ``side`` meets, best first; ``taken`` of the best is gone already.
+
+    Prices are rounded to ``tick_size`` against the taker (two levels may fall on one tick) but not below one tick,
+    quantities down to ``qty_step`` (at least one step). Raises ValueError for a mid or depth that isn't above 0, or a
+    negative spread.
+    """
+    spread, per_bp = _checked(mid, half_spread_bps, qty_per_bp)
+    for level in range(BOOK_LEVELS):
+        width = 2**level
+        price = _level_price(side, mid, spread + width - 1, tick_size)
+        if price <= 0:
+            return
+        qty = per_bp * width
+        if qty_step is not None:
+            qty = max((qty / qty_step).to_integral_value(ROUND_DOWN) * qty_step, qty_step)
+        gone = min(taken, qty)
+        taken -= gone
+        if qty > gone:
+            yield price, qty - gone
+
+
 def walk_book(
     side: Side,
     qty: Decimal,
@@ -60,47 +95,37 @@ def walk_book(
     *,
     tick_size: Decimal | None = None,
     qty_step: Decimal | None = None,
-    max_depth_bps: int = MAX_DEPTH_BPS,
+    taken: Decimal = ZERO,
 ) -> list[tuple[Decimal, Decimal]]:
-    """Fills [(price, qty)] of a market order for ``qty`` (base coin), best price first.
+    """Fills [(price, qty)] of a market order for ``qty`` (base coin), best price first, of ``book_levels``.
 
-    Prices are rounded to ``tick_size`` against the taker (levels that fall on one tick are merged), level quantities
-    down to ``qty_step`` (at least one step). The sum is below ``qty`` only when the book ends ``max_depth_bps`` beyond
-    its best price. Raises ValueError for a quantity, mid or depth that isn't above 0, or a negative spread.
+    The sum is below ``qty`` only when the whole book holds less. Raises ValueError as ``book_levels`` does, and for a
+    quantity that isn't above 0.
     """
-    spread, per_level = _checked(qty, mid, half_spread_bps, qty_per_bp)
-    if qty_step is not None:
-        per_level = max((per_level / qty_step).to_integral_value(ROUND_DOWN) * qty_step, qty_step)
+    _above_zero("qty", qty)
     fills: list[tuple[Decimal, Decimal]] = []
     left = qty
-    for level in range(max_depth_bps):
-        price = _level_price(side, mid, spread + level, tick_size)
-        if left <= 0 or price <= 0:
+    for price, there in book_levels(
+        side, mid, half_spread_bps, qty_per_bp, tick_size=tick_size, qty_step=qty_step, taken=taken
+    ):
+        fills.append((price, min(left, there)))
+        left -= fills[-1][1]
+        if not left:
             break
-        taken = min(left, per_level)
-        left -= taken
-        if fills and fills[-1][0] == price:
-            taken += fills.pop()[1]
-        fills.append((price, taken))
     return fills
 
 
 def fill_price(
     side: Side, qty: Decimal, mid: Decimal, half_spread_bps: Decimal | float, qty_per_bp: Decimal | float
 ) -> Decimal:
-    """Average price of a market order in a book without end: ``walk_book``'s, in closed form (no tick, no step).
+    """Average price of a market order that walks an untouched book, without tick and step.
 
-    Raises ValueError as ``walk_book`` does, and when the order would walk down to a price of 0.
+    Raises ValueError as ``walk_book`` does, and when the book holds less than ``qty``.
     """
-    spread, per_level = _checked(qty, mid, half_spread_bps, qty_per_bp)
-    full_levels = (qty / per_level).to_integral_value(ROUND_DOWN)
-    rest = qty - full_levels * per_level
-    walked = (per_level * full_levels * (full_levels - 1) / 2 + rest * full_levels) / qty
-    price = _level_price(side, mid, spread + walked, None)
-    deepest = full_levels if rest else full_levels - 1
-    if _level_price(side, mid, spread + deepest, None) <= 0:
+    fills = walk_book(side, qty, mid, half_spread_bps, qty_per_bp)
+    if sum((filled for _, filled in fills), ZERO) < qty:
         raise ValueError(f"qty {qty} is more than a book with {qty_per_bp} at each basis point holds")
-    return price
+    return sum((price * filled for price, filled in fills), ZERO) / qty
 
 
 def slippage_bps(side: Side, mid: Decimal, price: Decimal) -> Decimal:
@@ -115,17 +140,19 @@ def _level_price(side: Side, mid: Decimal, bps: Decimal, tick_size: Decimal | No
     if tick_size is None:
         return price
     rounding = ROUND_CEILING if side is Side.BUY else ROUND_FLOOR
-    return (price / tick_size).to_integral_value(rounding) * tick_size
+    return max((price / tick_size).to_integral_value(rounding) * tick_size, tick_size)
 
 
-def _checked(
-    qty: Decimal, mid: Decimal, half_spread_bps: Decimal | float, qty_per_bp: Decimal | float
-) -> tuple[Decimal, Decimal]:
-    """Spread and quantity a level as Decimal, after refusing what has no meaning."""
-    spread, per_level = Decimal(str(half_spread_bps)), Decimal(str(qty_per_bp))
-    for name, value in (("qty", qty), ("mid", mid), ("qty_per_bp", per_level)):
-        if not value.is_finite() or value <= 0:
-            raise ValueError(f"{name} {value} must be a number above 0")
+def _checked(mid: Decimal, half_spread_bps: Decimal | float, qty_per_bp: Decimal | float) -> tuple[Decimal, Decimal]:
+    """Spread and quantity a basis point as Decimal, after refusing what has no meaning."""
+    spread, per_bp = Decimal(str(half_spread_bps)), Decimal(str(qty_per_bp))
+    _above_zero("mid", mid)
+    _above_zero("qty_per_bp", per_bp)
     if not spread.is_finite() or spread < 0:
         raise ValueError(f"half_spread_bps {spread} must be a number from 0 on")
-    return spread, per_level
+    return spread, per_bp
+
+
+def _above_zero(name: str, value: Decimal) -> None:
+    if not value.is_finite() or value <= 0:
+        raise ValueError(f"{name} {value} must be a number above 0")

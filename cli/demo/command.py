@@ -24,7 +24,7 @@ def demo(
     start: Annotated[str | None, typer.Option(help="Market time at which to begin, ISO 8601.")] = None,
     speed: Annotated[float, typer.Option(min=1, max=5000, help="Market seconds a wall second.")] = 2400.0,
     scans: Annotated[int, typer.Option(min=1, max=200, help="End after so many scans.")] = 24,
-    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 20,
+    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 31,
     as_json: Json = False,
 ) -> None:
     """The main job in one go: candles close, scans decide, positions trail and exit, and the books balance."""

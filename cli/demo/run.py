@@ -39,7 +39,7 @@ class DemoOptions:
     """``speed`` is market seconds a wall second; the run ends after ``scans`` scans (or three minutes)."""
 
     speed: float = 2400.0
-    seed: int = 20
+    seed: int = 31
     scans: int = 24
     replay: tuple[Path, ...] = ()
     start: str | None = None

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -33,11 +34,18 @@ def parse(arguments: list[str] | None = None) -> PaperOptions:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE", help="OHLCV files (parquet or CSV)")
     parser.add_argument("--manual", action="store_true", help="ticks come by POST /paper/ticks only")
+    parser.add_argument(
+        "--shadow", nargs="?", const="live", metavar="URL", help="follow the streams at a REST address, live or testnet"
+    )
     parser.add_argument("--start", type=_instant, help="where market time begins, ISO 8601 (UTC)")
     parser.add_argument("--data-dir", type=Path, default=defaults.data_dir)
     parser.add_argument("--key", help="API key; with ATS_PAPER_KEY unset too, one is made and told")
     parser.add_argument("--secret", help="its secret; better given as ATS_PAPER_SECRET")
-    parser.add_argument("--read-only-key", metavar="KEY:SECRET", type=_read_only_key, help="a key that can't trade")
+    parser.add_argument("--read-only-key", metavar="KEY:SECRET", type=_key_pair, help="a key that can't trade")
+    parser.add_argument("--withdraw-key", metavar="KEY:SECRET", type=_key_pair, help="a key with the right to withdraw")
+    parser.add_argument(
+        "--rate-limits", type=_limits, default=defaults.rate_limits, metavar="FACTOR", help="of Bybit's; off: none"
+    )
     parser.add_argument("--deposit", type=_deposit, nargs="+", metavar="COIN=AMOUNT", help="credited once")
     parser.add_argument("--symbols", nargs="+", default=list(defaults.symbols), metavar="SYMBOL")
     given = parser.parse_args(arguments)
@@ -45,8 +53,8 @@ def parse(arguments: list[str] | None = None) -> PaperOptions:
     secret = given.secret or os.environ.get("ATS_PAPER_SECRET")
     if (key is None) != (secret is None):
         parser.error("--key and --secret go together")
-    if given.manual and given.replay:
-        parser.error("--manual and --replay exclude each other")
+    if sum(map(bool, (given.manual, given.replay, given.shadow))) > 1:
+        parser.error("--manual, --replay and --shadow exclude each other")
     return PaperOptions(
         data_dir=given.data_dir,
         host=given.host,
@@ -56,12 +64,15 @@ def parse(arguments: list[str] | None = None) -> PaperOptions:
         seed=given.seed,
         replay=tuple(given.replay),
         manual=given.manual,
+        shadow=given.shadow,
         start=given.start,
         symbols=tuple(symbol for word in given.symbols for symbol in word.split(",") if symbol),
         deposit=dict(given.deposit) if given.deposit else defaults.deposit,
         key=key,
         secret=secret,
-        read_only_key=given.read_only_key,
+        read_only_key=given.read_only_key and replace(given.read_only_key, read_only=True),
+        withdraw_key=given.withdraw_key and replace(given.withdraw_key, withdraw=True),
+        rate_limits=given.rate_limits,
     )
 
 
@@ -91,6 +102,10 @@ def _density(text: str) -> float:
     return _number(text, 1_000)
 
 
+def _limits(text: str) -> float | None:
+    return None if text == "off" else _number(text, 100_000)
+
+
 def _number(text: str, most: float) -> float:
     value = float(text)
     if not 0 < value <= most:
@@ -117,11 +132,11 @@ def _deposit(text: str) -> tuple[str, Decimal]:
     return coin.upper(), value
 
 
-def _read_only_key(text: str) -> ApiKey:
+def _key_pair(text: str) -> ApiKey:
     key, _, secret = text.partition(":")
     if not key or not secret:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY:SECRET")
-    return ApiKey(key, secret, read_only=True)
+    return ApiKey(key, secret)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A signed request as its handler gets it."""
+"""A signed request as its handler gets it, and what a handler answers."""
 
 from __future__ import annotations
 
@@ -23,4 +23,12 @@ class Asked:
     received_wall_ms: float
 
 
-Handler = Callable[[Asked], Awaitable[Result]]
+@dataclass(frozen=True)
+class BatchResult:
+    """What a batch answers: a row for each of its items and, in the same order, each one's (code, message)."""
+
+    rows: list[Result]
+    outcomes: list[tuple[int, str]]
+
+
+Handler = Callable[[Asked], Awaitable[Result | BatchResult]]

@@ -16,11 +16,12 @@ FUTURE_TOLERANCE_MS = 1_000
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key pair. A ``read_only`` key may ask but not change anything."""
+    """A key pair. A ``read_only`` key may ask but not change anything; a ``withdraw`` key could take money out."""
 
     key: str
     secret: str
     read_only: bool = False
+    withdraw: bool = False
 
 
 class Keyring:
@@ -37,17 +38,10 @@ class Keyring:
         known = self._known(headers.get("x-bapi-api-key", ""))
         stamp = headers.get("x-bapi-timestamp", "")
         window = headers.get("x-bapi-recv-window") or str(DEFAULT_RECV_WINDOW_MS)
-        if not is_whole(stamp) or not is_whole(window):
-            raise Refusal(10002, "X-BAPI-TIMESTAMP and X-BAPI-RECV-WINDOW must be whole milliseconds")
-        if not now_ms - int(window) <= int(stamp) < now_ms + FUTURE_TOLERANCE_MS:
-            raise Refusal(
-                10002,
-                "invalid request, please check your server timestamp or recv_window param. "
-                f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
-            )
+        check_window(stamp, window, now_ms)
         _check(known, f"{stamp}{known.key}{window}".encode() + payload, headers.get("x-bapi-sign", ""))
-        if writes and known.read_only:
-            raise Refusal(10005, "Permission denied, please check your API key permissions.")
+        if writes:
+            check_may_trade(known)
         return known
 
     def check_socket(self, key: str, expires_ms: int, signature: str, now_ms: int) -> ApiKey:
@@ -63,6 +57,24 @@ class Keyring:
         if known is None:
             raise Refusal(10003, "API key is invalid.")
         return known
+
+
+def check_window(stamp: str, window: str, now_ms: int) -> None:
+    """Raises Refusal 10002 unless ``now_ms - window <= stamp < now_ms + 1000``."""
+    if not is_whole(stamp) or not is_whole(window):
+        raise Refusal(10002, "X-BAPI-TIMESTAMP and X-BAPI-RECV-WINDOW must be whole milliseconds")
+    if not now_ms - int(window) <= int(stamp) < now_ms + FUTURE_TOLERANCE_MS:
+        raise Refusal(
+            10002,
+            "invalid request, please check your server timestamp or recv_window param. "
+            f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
+        )
+
+
+def check_may_trade(key: ApiKey) -> None:
+    """Raises Refusal 10005 for a key that may only ask."""
+    if key.read_only:
+        raise Refusal(10005, "Permission denied, please check your API key permissions.")
 
 
 def _check(known: ApiKey, message: bytes, signature: str) -> None:

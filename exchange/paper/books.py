@@ -10,10 +10,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exchange.paper.core.audit import Audit, audit
-from exchange.paper.core.wallet import mark_price, view_wallet
-from exchange.paper.faults import loopback_only
+from exchange.paper.core.margin import liquidation_price
+from exchange.paper.core.wallet import view_wallet
+from exchange.paper.loopback import loopback_only
 from exchange.paper.venue import Venue
-from exchange.paper.wire import execution_row, log_row, number, order_row, position_row, wallet_row
+from exchange.paper.wire import (
+    closed_pnl_row,
+    execution_row,
+    log_row,
+    number,
+    order_row,
+    position_row,
+    wallet_row,
+)
 
 
 def books(venue: Venue) -> dict[str, Any]:
@@ -25,7 +34,8 @@ def books(venue: Venue) -> dict[str, Any]:
     state, now = venue.state, venue.position
     fills = list(venue.history.every_execution())
     rows = list(venue.history.every_log_row())
-    checked = audit(state, venue.market, fills, rows)
+    closed = list(venue.history.every_closed_pnl())
+    checked = audit(state, venue.market, fills, rows, closed)
     return {
         "epoch": venue.feed.epoch,
         "now": now.isoformat(),
@@ -35,11 +45,18 @@ def books(venue: Venue) -> dict[str, Any]:
         ],
         "executions": [execution_row(fill) for fill in fills],
         "positions": [
-            position_row(p, mark_price(venue.market, p.symbol, now), state.leverage(p.symbol))
+            position_row(
+                p,
+                venue.market.mark_price(p.symbol, now),
+                state.leverage(p.symbol),
+                liquidation_price(state, venue.market, p, now),
+            )
             for p in state.positions.values()
         ],
         "wallet": wallet_row(view_wallet(state, venue.market, now)),
+        "funding_account": {coin: number(held) for coin, held in state.funding_balances.items()},
         "transaction_log": [log_row(row) for row in rows],
+        "closed_pnl": [closed_pnl_row(row) for row in closed],
         "check": _check(checked),
     }
 

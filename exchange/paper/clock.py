@@ -44,7 +44,8 @@ class MarketClockKeeper:
     """Keeps one market's time in ``path``, at a ``speed`` (market seconds per wall second) or in steps.
 
     ``start`` is used when ``path`` does not exist yet. Raises ClockRefused when ``path`` belongs to another epoch or
-    can't be read, and OSError when it can't be written. ``monotonic_ns`` is the elapsing time behind it.
+    can't be read, and OSError when it can't be written. With ``follow_wall`` it begins at the wall's time, or where it
+    stood if that is later. ``monotonic_ns`` is the elapsing time behind it.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class MarketClockKeeper:
         start: datetime,
         speed: Speed,
         until: datetime | None = None,
+        follow_wall: bool = False,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if speed != STEP and not speed > 0:
@@ -65,6 +67,9 @@ class MarketClockKeeper:
         self._monotonic_ns = monotonic_ns
         self._until_us = None if until is None else _to_us(until)
         self._anchor_us = self._load(_to_us(start))
+        self._follows_wall = follow_wall
+        if follow_wall:
+            self._anchor_us = max(self._anchor_us, _to_us(datetime.now(UTC)))
         self._anchor_ns = monotonic_ns()
         self._lease_us = self._anchor_us
         self._closed = False
@@ -136,6 +141,8 @@ class MarketClockKeeper:
         """Go on from now at another speed (market seconds per wall second). Raises ValueError unless above 0."""
         if not speed > 0:
             raise ValueError(f"speed: {speed} must be above 0")
+        if self._follows_wall and speed != 1:
+            raise ValueError(f"speed: {speed} is not the wall's, which this market follows")
         self._reanchor()
         self._speed = speed
 

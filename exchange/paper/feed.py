@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 
 from domain.market import Category, Instrument, Side
@@ -58,6 +59,22 @@ class Interest:
     value: Decimal
 
 
+class PriceKind(StrEnum):
+    """Price series of a perpetual besides its trades."""
+
+    MARK = "mark"
+    INDEX = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRatio:
+    """Shares of accounts that are long and short (their sum is 1), stamped with when it was known."""
+
+    at: datetime
+    long: Decimal
+    short: Decimal
+
+
 class Feed(Protocol):
     """A market. All times are market time, aware UTC.
 
@@ -99,6 +116,33 @@ class Feed(Protocol):
 
         Stamps are whole multiples of ``interval_ms`` (itself of 5 minutes) since 1970; [] where the market has none.
         """
+        ...
+
+    def mark_price(self, symbol: str, now: datetime) -> Decimal:
+        """By which a perpetual is valued: index and basis of the last closed quarter hour, or a recorded one."""
+        ...
+
+    def index_price(self, symbol: str, now: datetime) -> Decimal:
+        """The spot price where the market has the symbol there, else the perpetual's last price; or a recorded one."""
+        ...
+
+    def price_bars(
+        self, kind: PriceKind, symbol: str, timeframe: str, start: datetime, end: datetime, now: datetime
+    ) -> list[Bar]:
+        """Bars of a perpetual's mark or index price, as ``bars``; volume and turnover are 0."""
+        ...
+
+    def funding_rate(self, symbol: str, at: datetime, now: datetime | None = None) -> Decimal:
+        """The rate settled at the funding instant ``at`` (00, 08, 16 h), from what was known before it.
+
+        With a ``now`` before ``at`` it is the prediction: from the quarter hours closed by ``now``.
+        """
+        ...
+
+    def account_ratio(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[AccountRatio]:
+        """Long/short account ratios, stamped and paged as ``open_interest``; [] where the market has none."""
         ...
 
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity: ...

@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from domain.candle import Timeframe
 from domain.market import Category
 from exchange.paper.feed import Bar, Feed, Tick
-from exchange.paper.quotes import INTERVALS, Row
-from exchange.paper.wire import number, to_millis
+from exchange.paper.market_series import Interval, trade_bars
+from exchange.paper.wire import Row, number, to_millis
 
-_CODES = {timeframe: code for code, timeframe in INTERVALS.items()}
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class FormingCandle:
     """Messages of one kline topic from ``position`` on."""
 
-    def __init__(self, feed: Feed, name: tuple[Category, str], timeframe: Timeframe, position: datetime) -> None:
+    def __init__(self, feed: Feed, name: tuple[Category, str], interval: Interval, position: datetime) -> None:
         self.name = name
         self._feed = feed
-        self._timeframe = timeframe
-        self._open_time = timeframe.floor(position)
-        self._close_time = self._open_time + timeframe.duration
-        known = feed.bars(*name, timeframe, self._open_time, position, position)
+        self._interval = interval
+        self._open_time = interval.floor(position)
+        self._close_time = interval.close_of(self._open_time)
+        known = trade_bars(feed, *name, interval, self._open_time, position, position)
         self._bar: Bar | None = known[0] if known else None
         self._traded_at = position
         self.moved = False  # whether the forming candle is another than the one last told
@@ -33,10 +31,10 @@ class FormingCandle:
         """Go on to ``now`` over the trades up to there; the rows of the candles closed since."""
         rows: list[Row] = []
         if now >= self._close_time:
-            forming = self._timeframe.floor(now)
-            closed = self._feed.bars(*self.name, self._timeframe, self._open_time, forming - _MILLISECOND, now)
-            rows = [self._row(bar, bar.open_time + self._timeframe.duration) for bar in closed]
-            self._open_time, self._close_time = forming, forming + self._timeframe.duration
+            forming = self._interval.floor(now)
+            closed = trade_bars(self._feed, *self.name, self._interval, self._open_time, forming - _MILLISECOND, now)
+            rows = [self._row(bar, self._interval.close_of(bar.open_time)) for bar in closed]
+            self._open_time, self._close_time = forming, self._interval.close_of(forming)
             self._bar, self.moved = None, False
         for tick in trades:
             if tick.at >= self._open_time:
@@ -55,8 +53,8 @@ class FormingCandle:
         start = to_millis(bar.open_time)
         return {
             "start": start,
-            "end": start + self._timeframe.milliseconds - 1,
-            "interval": _CODES[self._timeframe],
+            "end": to_millis(self._interval.close_of(bar.open_time)) - 1,
+            "interval": self._interval.code,
             "open": number(bar.open),
             "close": number(bar.close),
             "high": number(bar.high),

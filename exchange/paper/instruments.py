@@ -15,7 +15,25 @@ from domain.market import Category, Instrument
 _QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC", "ETH")
 _MIN_AMOUNT = Decimal(5)
 _MAX_MARKET_AMOUNT = Decimal(5_000_000)
-_MAX_LEVERAGE = {"BTCUSDT": "100.00", "ETHUSDT": "100.00"}
+_LIMIT_FACTOR = _POST_ONLY_FACTOR = 10  # limit orders may be this many times the largest market order
+
+
+class RiskTier(NamedTuple):
+    """A perpetual's one risk tier: position value it is meant for (quote coin), margin rates, and largest leverage."""
+
+    limit: Decimal
+    initial_rate: Decimal
+    maintenance_rate: Decimal
+    max_leverage: Decimal
+
+
+_LARGE_TIER = RiskTier(Decimal(2_000_000), Decimal("0.01"), Decimal("0.005"), Decimal(100))
+_TIER = RiskTier(Decimal(1_000_000), Decimal("0.02"), Decimal("0.01"), Decimal(50))
+_LARGE = frozenset({"BTCUSDT", "ETHUSDT"})
+
+
+def risk_tier(symbol: str) -> RiskTier:
+    return _LARGE_TIER if symbol in _LARGE else _TIER
 
 
 class _Filters(NamedTuple):
@@ -26,6 +44,19 @@ class _Filters(NamedTuple):
     spot_tick: str
     spot_step: str
     price: str
+
+
+class PriceLimitRatios(NamedTuple):
+    """How far a limit price may lie from the market, Bybit's ratios X and Y."""
+
+    x: Decimal
+    y: Decimal
+
+
+_PRICE_LIMITS = {
+    Category.SPOT: PriceLimitRatios(Decimal("0.01"), Decimal("0.02")),
+    Category.LINEAR: PriceLimitRatios(Decimal("0.05"), Decimal("0.1")),
+}
 
 
 _KNOWN = {
@@ -91,6 +122,44 @@ def make_instrument(category: Category, symbol: str, reference_price: Decimal) -
     )
 
 
+def max_order_qty(instrument: Instrument, order_type: str, time_in_force: str = "") -> Decimal:
+    """The largest order (base coin) of a kind; ``instruments-info`` tells the same."""
+    if order_type == "Market":
+        return instrument.max_market_qty
+    return instrument.max_market_qty * (_POST_ONLY_FACTOR if time_in_force == "PostOnly" else _LIMIT_FACTOR)
+
+
+def max_order_amount() -> Decimal:
+    """The largest spot limit order in quote coin."""
+    return _MAX_MARKET_AMOUNT * 2
+
+
+def max_price(instrument: Instrument) -> Decimal:
+    """The highest price an order may name."""
+    return instrument.tick_size * 19_999_998
+
+
+def price_limit_ratios(category: Category) -> PriceLimitRatios:
+    """The ratios that ``instruments-info`` tells."""
+    return _PRICE_LIMITS[category]
+
+
+def risk_row(symbol: str) -> dict[str, Any]:
+    """An entry of ``market/risk-limit``, in Bybit's shape."""
+    tier = risk_tier(symbol)
+    return {
+        "id": 1,
+        "symbol": symbol,
+        "riskLimitValue": wire(tier.limit),
+        "maintenanceMargin": wire(tier.maintenance_rate),
+        "initialMargin": wire(tier.initial_rate),
+        "section": [],
+        "isLowestRisk": 1,
+        "maxLeverage": format(tier.max_leverage, ".2f"),
+        "mmDeduction": "",
+    }
+
+
 def spot_row(instrument: Instrument) -> dict[str, Any]:
     """An entry of ``instruments-info`` for spot, in Bybit's shape."""
     return {
@@ -105,22 +174,22 @@ def spot_row(instrument: Instrument) -> dict[str, Any]:
             "basePrecision": wire(instrument.qty_step),
             "quotePrecision": "0.00000001",
             "minOrderQty": wire(instrument.min_order_qty),
-            "maxOrderQty": wire(instrument.max_market_qty * 10),
+            "maxOrderQty": wire(max_order_qty(instrument, "Limit")),
             "minOrderAmt": wire(instrument.min_order_amount),
-            "maxOrderAmt": wire(_MAX_MARKET_AMOUNT * 2),
-            "maxLimitOrderQty": wire(instrument.max_market_qty * 10),
+            "maxOrderAmt": wire(max_order_amount()),
+            "maxLimitOrderQty": wire(max_order_qty(instrument, "Limit")),
             "maxMarketOrderQty": wire(instrument.max_market_qty),
-            "postOnlyMaxLimitOrderSize": wire(instrument.max_market_qty * 10),
+            "postOnlyMaxLimitOrderSize": wire(max_order_qty(instrument, "Limit", "PostOnly")),
         },
         "priceFilter": {"tickSize": wire(instrument.tick_size)},
-        "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
+        "riskParameters": _risk_parameters(instrument.category),
         "symbolType": "",
     }
 
 
 def linear_row(instrument: Instrument) -> dict[str, Any]:
     """An entry of ``instruments-info`` for USDT perpetuals, in Bybit's shape."""
-    leverage = _MAX_LEVERAGE.get(instrument.symbol, "50.00")
+    leverage = format(risk_tier(instrument.symbol).max_leverage, ".2f")
     return {
         "symbol": instrument.symbol,
         "contractType": "LinearPerpetual",
@@ -134,14 +203,14 @@ def linear_row(instrument: Instrument) -> dict[str, Any]:
         "leverageFilter": {"minLeverage": "1", "maxLeverage": leverage, "leverageStep": "0.01"},
         "priceFilter": {
             "minPrice": wire(instrument.tick_size),
-            "maxPrice": wire(instrument.tick_size * 19_999_998),
+            "maxPrice": wire(max_price(instrument)),
             "tickSize": wire(instrument.tick_size),
         },
         "lotSizeFilter": {
-            "maxOrderQty": wire(instrument.max_market_qty * 10),
+            "maxOrderQty": wire(max_order_qty(instrument, "Limit")),
             "minOrderQty": wire(instrument.min_order_qty),
             "qtyStep": wire(instrument.qty_step),
-            "postOnlyMaxOrderQty": wire(instrument.max_market_qty * 10),
+            "postOnlyMaxOrderQty": wire(max_order_qty(instrument, "Limit", "PostOnly")),
             "maxMktOrderQty": wire(instrument.max_market_qty),
             "minNotionalValue": wire(instrument.min_order_amount),
         },
@@ -153,9 +222,14 @@ def linear_row(instrument: Instrument) -> dict[str, Any]:
         "lowerFundingRate": "-0.005",
         "isPreListing": False,
         "preListingInfo": None,
-        "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"},
+        "riskParameters": _risk_parameters(instrument.category),
         "symbolType": "",
     }
+
+
+def _risk_parameters(category: Category) -> dict[str, str]:
+    ratios = price_limit_ratios(category)
+    return {"priceLimitRatioX": wire(ratios.x), "priceLimitRatioY": wire(ratios.y)}
 
 
 def _exponent(number: Decimal) -> int:

@@ -27,6 +27,7 @@ from exchange.paper.journal_rows import (
     FORMAT,
     ORDERS,
     SCHEMA,
+    TRANSFER_IDS,
     Statement,
     account_statement,
     event_statement,
@@ -89,9 +90,11 @@ class Journal:
             realised=body.realised,
             positions=body.positions,
             leverages=body.leverages,
+            funding_balances=body.funding_balances,
         )
         links = self.read.execute("SELECT category, link_id FROM orders WHERE link_id <> ''")
         state.used_links = {(Category(category), link) for category, link in links}
+        state.transfers = {transfer for (transfer,) in self.read.execute(TRANSFER_IDS)}
         for (order,) in self.read.execute("SELECT body FROM orders WHERE is_open = 1 ORDER BY sequence"):
             state.add_open(ORDERS.validate_json(order))
         return state, datetime.fromisoformat(row[0])

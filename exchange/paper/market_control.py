@@ -20,10 +20,10 @@ from starlette.routing import Route
 
 from domain.market import Category, FilterViolation, Side
 from exchange.paper.clock import AdvanceRefused
-from exchange.paper.faults import loopback_only
 from exchange.paper.feed import Tick
 from exchange.paper.feeds.bar_feed import UnknownSymbol
 from exchange.paper.feeds.manual import ManualFeed, PushedTrade
+from exchange.paper.loopback import loopback_only
 from exchange.paper.quotes import trade_id
 from exchange.paper.wire import number, to_millis
 

@@ -63,6 +63,27 @@ class Params:
             raise params_error(f"{name} invalid: {value} must be above 0")
         return value
 
+    def not_negative(self, name: str) -> Decimal:
+        """A required number from 0 on."""
+        value = self.decimal(name)
+        if value is None:
+            raise params_error(f"{name} is required")
+        if value < 0:
+            raise params_error(f"{name} invalid: {value} must not be under 0")
+        return value
+
+    def shown(self, name: str) -> str:
+        """A field as it was given, for an answer that repeats it; "" when it is no text."""
+        value = self._fields.get(name)
+        return value if isinstance(value, str) else ""
+
+    def items(self, name: str) -> list[Params]:
+        """A required list of objects, each with its own fields."""
+        value = self._fields.get(name)
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise params_error(f"{name} invalid: a list of objects is expected")
+        return [Params(item) for item in value]
+
     def integer(self, name: str, default: int) -> int:
         text = self.text(name)
         if not text:

@@ -1,11 +1,10 @@
-"""The signed part of Bybit's v5 REST: orders, executions, positions, account, user.
+"""The signed part of Bybit's v5 REST: orders, executions, positions, account, assets, user.
 
-Handlers answer the ``result``; signing, the envelope, refusals and the wait for the disk are around them.
+Handlers answer the ``result``; signing and the envelope are around them, limits and the wait for the disk in ``calls``.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,40 +15,54 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exchange.paper.account_rest import ACCOUNT_ENDPOINTS
-from exchange.paper.asked import Asked, Handler, Result
+from exchange.paper.asked import Handler
+from exchange.paper.asset_rest import ASSET_ENDPOINTS
 from exchange.paper.auth import Keyring
+from exchange.paper.calls import Calls, Reply
 from exchange.paper.core.refusal import Refusal, params_error
 from exchange.paper.order_rest import ORDER_ENDPOINTS
-from exchange.paper.params import Params
-from exchange.paper.venue import Venue
+from exchange.paper.wall import WallClock
 
-log = logging.getLogger(__name__)
+ENDPOINTS: Mapping[tuple[str, str], Handler] = {**ORDER_ENDPOINTS, **ACCOUNT_ENDPOINTS, **ASSET_ENDPOINTS}
 
 
-def private_routes(venue: Venue, keyring: Keyring) -> list[Route]:
-    """All signed endpoints."""
-    endpoints: Mapping[tuple[str, str], Handler] = {**ORDER_ENDPOINTS, **ACCOUNT_ENDPOINTS}
-    return [
-        Route(f"/v5/{path}", _endpoint(venue, keyring, handler, writes=method == "POST"), methods=[method])
-        for (method, path), handler in endpoints.items()
+def private_routes(calls: Calls, keyring: Keyring, wall: WallClock) -> list[Route]:
+    """All signed endpoints, and the one about the system, which needs no signature."""
+    signed = [
+        Route(f"/v5/{path}", _endpoint(calls, keyring, wall, method, path), methods=[method])
+        for method, path in calls.endpoints
     ]
+    return [*signed, Route("/v5/system/status", _status(wall), methods=["GET"])]
 
 
-def envelope(result: Result, code: int = 0, message: str = "OK") -> Response:
+def _envelope(reply: Reply, wall: WallClock) -> Response:
     """Bybit's answer: HTTP 200 whatever the code, ``time`` in wall milliseconds."""
+    now_ms = wall.now_ms()
     body = {
-        "retCode": code,
-        "retMsg": message,
-        "result": result,
-        "retExtInfo": {},
-        "time": time.time_ns() // 1_000_000,
+        "retCode": reply.code,
+        "retMsg": reply.message,
+        "result": reply.result,
+        "retExtInfo": reply.ext_info,
+        "time": now_ms,
     }
-    return Response(orjson.dumps(body), media_type="application/json")
+    headers = None if reply.visit is None else reply.visit.headers(now_ms)
+    return Response(orjson.dumps(body), media_type="application/json", headers=headers)
+
+
+def _status(wall: WallClock) -> Callable[[Request], Awaitable[Response]]:
+    """``system/status``: maintenance announced for this exchange, which has none."""
+
+    async def serve(request: Request) -> Response:
+        return _envelope(Reply(result={"list": []}), wall)
+
+    return serve
 
 
 def _endpoint(
-    venue: Venue, keyring: Keyring, handler: Handler, *, writes: bool
+    calls: Calls, keyring: Keyring, wall: WallClock, method: str, path: str
 ) -> Callable[[Request], Awaitable[Response]]:
+    writes = method == "POST"
+
     async def serve(request: Request) -> Response:
         received = time.time_ns() / 1e6
         try:
@@ -57,20 +70,11 @@ def _endpoint(
         except ClientDisconnect:
             return Response(status_code=400)
         try:
-            key = keyring.check_request(request.headers, payload, int(received), writes=writes)
-            fields = _body(payload) if writes else request.query_params
-            asked = Asked(venue, Params(fields), key, received)
-            if not writes:
-                await venue.journal.settled()
-            result = await handler(asked)
-            if not writes:
-                await venue.journal.settled()  # what memory told may be ahead of the disk
-            return envelope(result)
+            key = keyring.check_request(request.headers, payload, wall.now_ms(), writes=writes)
+            fields = _body(payload) if writes else dict(request.query_params)
         except Refusal as refusal:
-            return envelope({}, refusal.code, refusal.message)
-        except Exception:
-            log.exception("%s failed", request.url.path)
-            return envelope({}, 10016, "Server error.")
+            return _envelope(Reply.of(refusal), wall)
+        return _envelope(await calls.call(method, path, fields, key, received), wall)
 
     return serve
 

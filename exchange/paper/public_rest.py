@@ -1,11 +1,11 @@
 """The public REST endpoints under ``/v5/market``, on Bybit's v5 wire.
 
-Times of requests and ``time`` of answers are the wall's; times of candles and trades are the market's.
+Times of requests and ``time`` of answers are the wall's; times of candles and trades are the market's. Nothing inverse
+and no options are traded: every list of theirs is empty.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +14,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from domain.candle import from_ms
-from domain.market import Category
-from exchange.paper.core.refusal import Refusal, params_error
-from exchange.paper.instruments import linear_row, spot_row
-from exchange.paper.params import Params, cursor_text
-from exchange.paper.quotes import INTERVALS, QuoteBoard, kline_row, kline_window, trade_row
+from domain.market import Category, Instrument
+from exchange.paper.core.bands import price_band
+from exchange.paper.core.refusal import Refusal
+from exchange.paper.depth_stream import sequence_of
+from exchange.paper.instruments import linear_row, risk_row, spot_row
+from exchange.paper.market_query import category_of, linear_only, page_by_name, symbol_of, symbols_of
+from exchange.paper.params import Params
+from exchange.paper.quotes import QuoteBoard, trade_row
+from exchange.paper.series_rest import MarketSeries
 from exchange.paper.wire import number, to_millis
 
 if TYPE_CHECKING:
     from exchange.paper.venue import Venue
 
 _EMPTY_CATEGORIES = ("inverse", "option")
-INTEREST_INTERVALS = {
-    name: minutes * 60_000
-    for name, minutes in {"5min": 5, "15min": 15, "30min": 30, "1h": 60, "4h": 240, "1d": 1440}.items()
-}
-_MS_LIMIT = 253_402_300_799_999  # the end of year 9999
+_RISK_PAGE = 15
 
 Answer = dict[str, Any]
 Handler = Callable[[Params], Answer]
@@ -38,27 +37,52 @@ Handler = Callable[[Params], Answer]
 
 def public_routes(venue: Venue) -> list[Route]:
     """The routes of the market side of ``venue``."""
-    market = _Market(venue)
-    answers: dict[str, Handler] = {
+    venue.hub.board.taken = lambda: venue.state.taken
+    market, series = _Market(venue), MarketSeries(venue)
+    single: dict[str, Handler] = {
         "time": market.time,
-        "kline": market.kline,
+        "orderbook": market.order_book,
+        "price-limit": market.price_limit,
+    }
+    lists: dict[str, Handler] = {
+        "kline": series.kline,
+        "mark-price-kline": series.mark_price_kline,
+        "index-price-kline": series.index_price_kline,
+        "premium-index-price-kline": series.premium_index_price_kline,
         "instruments-info": market.instruments,
         "tickers": market.tickers,
-        "orderbook": market.order_book,
         "recent-trade": market.recent_trades,
-        "open-interest": market.open_interest,
+        "funding/history": series.funding_history,
+        "open-interest": series.open_interest,
+        "account-ratio": series.account_ratio,
+        "risk-limit": market.risk_limits,
+        "delivery-price": market.delivery_prices,
     }
-    return [Route(f"/v5/market/{name}", _endpoint(handler), methods=["GET"]) for name, handler in answers.items()]
+    answers = single | {name: _or_empty(handler) for name, handler in lists.items()}
+    return [
+        Route(f"/v5/market/{name}", _endpoint(venue, handler), methods=["GET"]) for name, handler in answers.items()
+    ]
 
 
-def _endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _or_empty(handler: Handler) -> Handler:
+    def answer(params: Params) -> Answer:
+        category, symbol = params.text("category"), params.text("symbol")
+        if category not in _EMPTY_CATEGORIES:
+            return handler(params)
+        return {"category": category, "symbol": symbol, "list": [], "nextPageCursor": ""}
+
+    return answer
+
+
+def _endpoint(venue: Venue, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
             code, message, result = 0, "OK", handler(Params(request.query_params))
         except Refusal as refusal:
             code, message, result = refusal.code, refusal.message, {}
-        wall_ms = time.time_ns() // 1_000_000
-        return _json({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": wall_ms})
+        now_ms = venue.wall.now_ms()
+        told = {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": now_ms}
+        return Response(orjson.dumps(told), media_type="application/json")
 
     return answer
 
@@ -71,111 +95,71 @@ class _Market:
         self._board: QuoteBoard = venue.hub.board
 
     def time(self, params: Params) -> Answer:
-        wall_ns = time.time_ns()
+        wall_ns = self._venue.wall.now_ns()
         return {"timeSecond": str(wall_ns // 10**9), "timeNano": str(wall_ns)}
 
-    def kline(self, params: Params) -> Answer:
-        category, symbol = params.category(), self._symbol(params)
-        code = params.required("interval")
-        timeframe = INTERVALS.get(code)
-        if timeframe is None:
-            raise params_error(f"interval invalid: {code!r} is none of {', '.join(INTERVALS)}")
-        start, end = _instant(params, "start"), _instant(params, "end")
-        if start is not None and end is not None and start > end:
-            raise params_error(f"start invalid: {start} is after end {end}")
-        now = self._venue.position
-        first, last = kline_window(timeframe, start, end, params.limit(200, 1000), now)
-        bars = self._venue.feed.bars(category, symbol, timeframe, first, last, now)
-        return {"category": category.value, "symbol": symbol, "list": [kline_row(bar) for bar in reversed(bars)]}
-
     def instruments(self, params: Params) -> Answer:
-        told = params.text("category")
-        if told in _EMPTY_CATEGORIES:
-            return {"category": told, "list": [], "nextPageCursor": ""}
         category = params.category()
-        symbol = self._symbol(params) if params.text("symbol") else None
+        symbols = symbols_of(params, self._board, category)
         base, status = params.text("baseCoin"), params.text("status", "Trading")
-        row = spot_row if category is Category.SPOT else linear_row
         found = [
-            row(instrument)
-            for instrument in self._board.instruments.values()
-            if instrument.category is category
-            and symbol in (None, instrument.symbol)
-            and base in ("", instrument.base_coin)
-            and status == ("Trading" if instrument.tradable else "Closed")
+            instrument
+            for instrument in (self._board.instruments[category, symbol] for symbol in symbols)
+            if base in ("", instrument.base_coin) and status == ("Trading" if instrument.tradable else "Closed")
         ]
-        page: Answer = {"category": category.value, "list": found}
-        return page if category is Category.SPOT else {**page, "nextPageCursor": ""}
+        if category is Category.SPOT:  # Bybit tells all of them at once
+            return {"category": category.value, "list": [spot_row(instrument) for instrument in found]}
+        page, cursor = page_by_name(params, found, _name, params.limit(500, 1000))
+        rows = [linear_row(instrument) for instrument in page]
+        return {"category": category.value, "list": rows, "nextPageCursor": cursor}
 
     def tickers(self, params: Params) -> Answer:
-        told = params.text("category")
-        if told in _EMPTY_CATEGORIES:
-            return {"category": told, "list": []}
-        category = params.category()
-        symbol = self._symbol(params) if params.text("symbol") else None
-        wanted = [name for kind, name in self._board.instruments if kind is category and symbol in (None, name)]
-        now = self._venue.position
-        return {"category": category.value, "list": [self._board.ticker(category, name, now) for name in wanted]}
+        category, now = params.category(), self._venue.position
+        symbols = symbols_of(params, self._board, category)
+        return {"category": category.value, "list": [self._board.ticker(category, name, now) for name in symbols]}
 
     def order_book(self, params: Params) -> Answer:
-        category, symbol = params.category(), self._symbol(params)
-        now = self._venue.position
-        depth = params.limit(*((1, 200) if category is Category.SPOT else (25, 500)))
+        category, now = params.category(), self._venue.position
+        symbol = symbol_of(params, self._board, category)
+        depth = params.limit(1 if category is Category.SPOT else 25, 1000)
         bids, asks = self._board.book(category, symbol, now, depth)
-        sequence = to_millis(now)
         return {
             "s": symbol,
             "b": bids,
             "a": asks,
-            "ts": time.time_ns() // 1_000_000,
-            "u": sequence,
-            "seq": sequence,
-            "cts": sequence,
+            "ts": self._venue.wall.now_ms(),
+            "u": self._venue.hub.book_update(category, symbol),
+            "seq": sequence_of(now),
+            "cts": to_millis(now),
         }
 
     def recent_trades(self, params: Params) -> Answer:
-        category, symbol = params.category(), self._symbol(params)
+        category = params.category()
+        symbol = symbol_of(params, self._board, category)
         limit = params.limit(*((60, 60) if category is Category.SPOT else (500, 1000)))
         ticks = self._venue.feed.recent_ticks(category, symbol, self._venue.position, limit)
         return {"category": category.value, "list": [trade_row(tick) for tick in reversed(ticks)]}
 
-    def open_interest(self, params: Params) -> Answer:
-        """Newest first, from ``endTime`` (the market's now without it) back to ``startTime``."""
-        category = params.category()
-        if category is not Category.LINEAR:
-            raise params_error(f"category invalid: {category} has no open interest")
-        symbol, code = self._symbol(params), params.required("intervalTime")
-        interval_ms = INTEREST_INTERVALS.get(code)
-        if interval_ms is None:
-            raise params_error(f"intervalTime invalid: {code!r} is none of {', '.join(INTEREST_INTERVALS)}")
-        start, end = _instant(params, "startTime"), _instant(params, "endTime")
-        if start is not None and end is not None and start > end:
-            raise params_error(f"startTime invalid: {start} is after endTime {end}")
-        now, limit, before = self._venue.position, params.limit(50, 200), params.before()
-        bounds = [bound for bound in (end, None if before is None else before - 1) if bound is not None]
-        last = from_ms(min(bounds)) if bounds and min(bounds) < to_millis(now) else now
-        stamps = self._venue.feed.open_interest(symbol, interval_ms, from_ms(start or 0), last, now, limit + 1)
-        told = stamps[-limit:]
-        rows = [{"openInterest": number(x.value), "timestamp": str(to_millis(x.at))} for x in reversed(told)]
-        cursor = cursor_text(to_millis(told[0].at) if len(stamps) > limit else None)
-        return {"symbol": symbol, "category": category.value, "list": rows, "nextPageCursor": cursor}
+    def price_limit(self, params: Params) -> Answer:
+        category, now = category_of(params), self._venue.position
+        symbol = symbol_of(params, self._board, category)
+        band = price_band(self._venue.market, category, symbol, now)
+        limits = {"buyLmt": number(band.highest_buy), "sellLmt": number(band.lowest_sell)}
+        return {"symbol": symbol, **limits, "ts": str(self._venue.wall.now_ms())}
 
-    def _symbol(self, params: Params) -> str:
-        symbol = params.required("symbol")
-        if (params.category(), symbol) not in self._board.instruments:
-            raise params_error(f"symbol invalid: {symbol!r} is not traded in {params.category()}")
-        return symbol
+    def risk_limits(self, params: Params) -> Answer:
+        linear_only(params, "risk limit")
+        symbols = symbols_of(params, self._board, Category.LINEAR)
+        page, cursor = page_by_name(params, symbols, str, _RISK_PAGE)
+        rows = [risk_row(symbol) for symbol in page]
+        return {"category": Category.LINEAR.value, "list": rows, "nextPageCursor": cursor}
+
+    def delivery_prices(self, params: Params) -> Answer:
+        """Perpetuals are never delivered."""
+        linear_only(params, "delivery")
+        symbols_of(params, self._board, Category.LINEAR)
+        return {"category": Category.LINEAR.value, "list": [], "nextPageCursor": ""}
 
 
-def _instant(params: Params, name: str) -> int | None:
-    """An optional parameter in milliseconds since 1970."""
-    if not params.text(name):
-        return None
-    value = params.integer(name, 0)
-    if not 0 <= value <= _MS_LIMIT:
-        raise params_error(f"{name} invalid: {value} is not a time in milliseconds")
-    return value
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status_code=status, media_type="application/json")
+def _name(instrument: Instrument) -> str:
+    return instrument.symbol

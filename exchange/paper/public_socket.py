@@ -16,6 +16,9 @@ from domain.market import Category
 # pybit loses a subscription whose acknowledgement is faster than it notes the callback
 ACK_DELAY_SECONDS = 0.02
 _MOST_WAITING = 20_000
+# Bybit's bounds: topics of one request on spot, and characters of all topics of a connection
+MOST_SPOT_ARGS = 10
+MOST_CHARACTERS = 21_000
 
 
 class Hub(Protocol):
@@ -34,6 +37,7 @@ class PublicSocket:
         self._category = category
         self._hub = hub
         self._conn_id = uuid4().hex[:20]
+        self._topics: set[str] = set()
         self._outbox: deque[str] = deque()
         self._filled = asyncio.Event()
         self._cut = asyncio.Event()
@@ -83,24 +87,44 @@ class PublicSocket:
         topics = [str(arg) for arg in args] if isinstance(args, list) else []
         match request.get("op"):
             case "ping":
-                self._reply(request, success=True, ret_msg="pong")
-            case "subscribe":
-                unknown = self._hub.unknown(self._category, topics)
-                if unknown or not topics:
-                    problem = f"error:handler not found,topic:{','.join(unknown) or '(none)'}"
+                self._pong(request)
+            case "subscribe" | "unsubscribe" as op:
+                problem = self._problem(topics) if op == "subscribe" else ""
+                if problem:
                     self._reply(request, success=False, ret_msg=problem)
                 else:
-                    asyncio.get_running_loop().call_later(ACK_DELAY_SECONDS, self._join, request, topics)
-            case "unsubscribe":
-                self._hub.leave(self._category, topics, self)
-                self._reply(request, success=True)
+                    change = self._join if op == "subscribe" else self._leave
+                    asyncio.get_running_loop().call_later(ACK_DELAY_SECONDS, change, request, topics)
             case other:
-                self._reply(request, success=False, ret_msg=f"unknown op {other!r}")
+                self._reply(request, success=False, ret_msg=f"error:invalid op,{other!r}")
+
+    def _problem(self, topics: list[str]) -> str:
+        """What is wrong with a wish to subscribe, as Bybit says it; "" if nothing."""
+        if self._category is Category.SPOT and len(topics) > MOST_SPOT_ARGS:
+            return f"args size >{MOST_SPOT_ARGS}"
+        if sum(map(len, self._topics.union(topics))) > MOST_CHARACTERS:
+            return f"args length >{MOST_CHARACTERS}"
+        unknown = self._hub.unknown(self._category, topics)
+        if unknown or not topics:
+            return f"error:handler not found,topic:{','.join(unknown) or '(none)'}"
+        return ""
 
     def _join(self, request: dict[str, Any], topics: list[str]) -> None:
         if not self._cut.is_set():
+            self._topics.update(topics)
             self._reply(request, success=True, ret_msg="subscribe")
             self._hub.join(self._category, topics, self)
+
+    def _leave(self, request: dict[str, Any], topics: list[str]) -> None:
+        if not self._cut.is_set():
+            self._topics.difference_update(topics)
+            self._hub.leave(self._category, topics, self)
+            self._reply(request, success=True)
+
+    def _pong(self, request: dict[str, Any]) -> None:
+        """Spot leaves the id out when none was given, linear has it empty then."""
+        without = {} if self._category is Category.SPOT else {"req_id": ""}
+        self._reply({**without, **request}, success=True, ret_msg="pong")
 
     def _reply(self, request: dict[str, Any], *, success: bool, ret_msg: str = "") -> None:
         reply = {"success": success, "ret_msg": ret_msg, "conn_id": self._conn_id}

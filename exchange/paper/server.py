@@ -19,18 +19,24 @@ from starlette.types import ASGIApp
 
 from exchange.paper.auth import ApiKey, Keyring
 from exchange.paper.books import books_routes
+from exchange.paper.calls import Calls
 from exchange.paper.clock import MarketClockKeeper
 from exchange.paper.connections import Connections
-from exchange.paper.faults import FaultMiddleware, Faults, fault_routes
+from exchange.paper.fault_requests import FaultMiddleware
+from exchange.paper.fault_routes import fault_routes
+from exchange.paper.faults import Faults
 from exchange.paper.feed import Feed
 from exchange.paper.journal import Journal
 from exchange.paper.market_control import control_routes
 from exchange.paper.options import PaperOptions
-from exchange.paper.private_rest import private_routes
+from exchange.paper.private_rest import ENDPOINTS, private_routes
 from exchange.paper.private_ws import PrivateHub
 from exchange.paper.public_rest import public_routes
 from exchange.paper.public_ws import public_sockets
+from exchange.paper.rate_limits import AddressLimit, RateLimits
+from exchange.paper.trade_ws import TradeHub
 from exchange.paper.venue import Venue
+from exchange.paper.wall import WallClock
 
 STOP_SECONDS = 2
 
@@ -50,11 +56,15 @@ class Serving:
 
 
 @asynccontextmanager
-async def open_venue(options: PaperOptions, feed: Feed, keyring: Keyring) -> AsyncIterator[Venue]:
+async def open_venue(
+    options: PaperOptions, feed: Feed, keyring: Keyring, faults: Faults | None = None
+) -> AsyncIterator[Venue]:
     """The venue with its account taken up from ``options.data_dir``; stored and let go of at the end.
 
     Raises JournalRefused and ClockRefused when the directory belongs to another market.
     """
+    faults = faults or Faults(Connections())
+    wall = WallClock(faults.clock_offset_ms)
     journal = Journal(options.data_dir, feed.epoch)
     try:
         clock = MarketClockKeeper(
@@ -63,8 +73,10 @@ async def open_venue(options: PaperOptions, feed: Feed, keyring: Keyring) -> Asy
             start=feed.start,
             speed=options.speed,
             until=feed.end,
+            follow_wall=options.shadow is not None,
         )
-        venue = await Venue.open(options, clock, feed, PrivateHub(keyring), journal)
+        venue = await Venue.open(options, clock, feed, PrivateHub(keyring, wall, faults), journal)
+        venue.wall = wall
     except BaseException:
         await journal.close()
         raise
@@ -79,12 +91,14 @@ async def open_venue(options: PaperOptions, feed: Feed, keyring: Keyring) -> Asy
 async def serving(options: PaperOptions, feed: Feed) -> AsyncIterator[Serving]:
     """A server on ``options.port`` (0: any), up when entered and down when left. Raises PortTaken."""
     key = ApiKey(options.key or secrets.token_hex(9), options.secret or secrets.token_hex(18))
-    keyring = Keyring([key, *([options.read_only_key] if options.read_only_key else [])])
+    others = (options.read_only_key, options.withdraw_key)
+    keyring = Keyring([key, *(other for other in others if other is not None)])
     listener = _listen(options.host, options.port)
     try:
-        async with open_venue(options, feed, keyring) as venue:
-            connections = Connections()
-            server = _server(application(venue, keyring, connections), connections)
+        connections = Connections()
+        faults = Faults(connections)
+        async with open_venue(options, feed, keyring, faults) as venue:
+            server = _server(application(venue, keyring, faults, connections), connections)
             answer = asyncio.create_task(server.serve(sockets=[listener]))
             pump = asyncio.create_task(venue.run())
             try:
@@ -103,19 +117,21 @@ async def serving(options: PaperOptions, feed: Feed) -> AsyncIterator[Serving]:
         listener.close()
 
 
-def application(venue: Venue, keyring: Keyring, connections: Connections) -> ASGIApp:
-    """All routes, with the faults around them."""
-    faults = Faults(connections)
+def application(venue: Venue, keyring: Keyring, faults: Faults, connections: Connections) -> ASGIApp:
+    """All routes, with the limit per address and the faults around them."""
+    scale = venue.options.rate_limits
+    calls = Calls(venue, ENDPOINTS, RateLimits(scale))
     routes = [
         *public_routes(venue),
         *control_routes(venue),
-        *private_routes(venue, keyring),
+        *private_routes(calls, keyring, venue.wall),
         *fault_routes(faults),
         *books_routes(venue),
         *public_sockets(venue),
         WebSocketRoute("/v5/private", venue.private.endpoint),
+        WebSocketRoute("/v5/trade", TradeHub(calls, keyring, venue.wall, faults).endpoint),
     ]
-    return FaultMiddleware(Starlette(routes=routes), faults, connections)
+    return FaultMiddleware(AddressLimit(Starlette(routes=routes), scale), faults, connections)
 
 
 async def run(options: PaperOptions, feed: Feed, announce: Callable[[Serving], None]) -> None:
@@ -149,8 +165,8 @@ class _Server(uvicorn.Server):
 def _server(app: ASGIApp, connections: Connections) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        http=connections.protocol_class(),
-        ws="websockets-sansio",
+        http=connections.http_protocol(),
+        ws=connections.socket_protocol(),
         ws_ping_interval=None,
         lifespan="off",
         access_log=False,

@@ -8,8 +8,9 @@ from typing import Any
 
 from domain.market import Category
 from exchange.paper.core.events import CoinView, WalletView
-from exchange.paper.core.model import ZERO, Execution, LogRow, Order, OrderStatus, Position
-from exchange.paper.core.wallet import MAINTENANCE_MARGIN_RATE
+from exchange.paper.core.margin import initial_margin, maintenance_margin
+from exchange.paper.core.model import ZERO, ClosedPnl, Execution, LogRow, Order, OrderStatus, Position
+from exchange.paper.instruments import risk_tier
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,13 +45,13 @@ def rounded(value: Decimal, digits: int = 8) -> str:
 def order_row(order: Order) -> Row:
     """An order of ``order/realtime`` and ``order/history``."""
     finished = not order.is_open
-    leaves = ZERO if finished or order.in_quote else order.qty - order.filled_qty
+    leaves = ZERO if finished or order.in_quote else order.left
     row: Row = {
         "orderId": order.order_id,
         "orderLinkId": order.link_id,
         "blockTradeId": "",
         "symbol": order.symbol,
-        "price": "0",
+        "price": "0" if order.price is None else number(order.price),
         "qty": number(order.qty),
         "side": order.side.value,
         "isLeverage": "0" if order.category is Category.SPOT else "",
@@ -61,7 +62,7 @@ def order_row(order: Order) -> Row:
         "rejectReason": order.reject_reason,
         "avgPrice": rounded(order.filled_value / order.filled_qty) if order.filled_qty else "",
         "leavesQty": number(leaves),
-        "leavesValue": number(order.qty - order.filled_value if order.in_quote and not finished else ZERO),
+        "leavesValue": number(_leaves_value(order, leaves)),
         "cumExecQty": number(order.filled_qty),
         "cumExecValue": number(order.filled_value),
         "cumExecFee": number(sum(order.fees.values(), ZERO)),
@@ -72,12 +73,12 @@ def order_row(order: Order) -> Row:
         "orderIv": "",
         "marketUnit": order.market_unit,
         "triggerPrice": number(order.trigger_price),
-        "takeProfit": "",
-        "stopLoss": number(order.stop_loss),
-        "tpTriggerBy": "",
-        "slTriggerBy": "LastPrice" if order.stop_loss is not None else "",
+        "takeProfit": number(order.take_profit.trigger_price if order.take_profit else None),
+        "stopLoss": number(order.stop_loss.trigger_price if order.stop_loss else None),
+        "tpTriggerBy": order.take_profit.trigger_by if order.take_profit else "",
+        "slTriggerBy": order.stop_loss.trigger_by if order.stop_loss else "",
         "triggerDirection": 0 if order.trigger_rises is None else (1 if order.trigger_rises else 2),
-        "triggerBy": "LastPrice" if order.trigger_price is not None else "",
+        "triggerBy": order.trigger_by if order.trigger_price is not None else "",
         "lastPriceOnCreated": number(order.last_price_on_created),
         "reduceOnly": order.reduce_only,
         "closeOnTrigger": order.close_on_trigger,
@@ -85,17 +86,23 @@ def order_row(order: Order) -> Row:
         "smpType": "None",
         "smpGroup": 0,
         "smpOrderId": "",
-        "tpLimitPrice": "",
-        "slLimitPrice": "",
+        "tpLimitPrice": number(order.take_profit.limit_price if order.take_profit else None),
+        "slLimitPrice": number(order.stop_loss.limit_price if order.stop_loss else None),
         "createdTime": millis(order.created_at),
         "updatedTime": millis(order.updated_at),
     }
     if order.category is Category.LINEAR:
-        attached = order.stop_loss is not None or order.stop_order_type == "StopLoss"
-        row["tpslMode"] = "Full" if attached else ""
+        row["tpslMode"] = order.tpsl_mode
     else:
         row["ocoTriggerBy"] = ""
     return row
+
+
+def _leaves_value(order: Order, leaves: Decimal) -> Decimal:
+    """The estimated value still to be filled, of an order whose price is known."""
+    if order.in_quote:
+        return order.qty - order.filled_value if order.is_open else ZERO
+    return leaves * order.price if order.price is not None else ZERO
 
 
 def order_message_row(order: Order) -> Row:
@@ -117,7 +124,7 @@ def execution_row(fill: Execution) -> Row:
         "orderId": fill.order_id,
         "orderLinkId": fill.link_id,
         "side": fill.side.value,
-        "orderPrice": "0",
+        "orderPrice": "0" if fill.order_price is None else number(fill.order_price),
         "orderQty": number(fill.order_qty),
         "leavesQty": number(fill.leaves_qty),
         "createType": fill.create_type,
@@ -149,13 +156,17 @@ def execution_row(fill: Execution) -> Row:
     }
 
 
-def position_row(position: Position, mark: Decimal, leverage: Decimal) -> Row:
+def position_row(position: Position, mark: Decimal, leverage: Decimal, liquidation: Decimal | None = None) -> Row:
     """A position of ``position/list``; flat: ``side`` "" and ``size`` "0"."""
     value = position.cost
+    open_realised = position.realised - position.realised_before
+    margin = rounded(initial_margin(value, leverage)) if position.size else ""
+    maintenance = rounded(maintenance_margin(position, mark)) if position.size else ""
+    tier = risk_tier(position.symbol)
     return {
         "positionIdx": 0,
         "riskId": 1,
-        "riskLimitValue": "2000000",
+        "riskLimitValue": number(tier.limit),
         "symbol": position.symbol,
         "side": "" if position.side is None else position.side.value,
         "size": number(position.size),
@@ -166,18 +177,21 @@ def position_row(position: Position, mark: Decimal, leverage: Decimal) -> Row:
         "positionStatus": "Normal",
         "leverage": number(leverage),
         "markPrice": number(mark),
-        "liqPrice": "",
+        "liqPrice": "" if liquidation is None else rounded(liquidation),
         "bustPrice": "",
-        "positionIM": rounded(value / leverage) if position.size else "",
-        "positionMM": rounded(value * MAINTENANCE_MARGIN_RATE) if position.size else "",
-        "positionBalance": "0",
+        "positionIM": margin,
+        "positionIMByMp": margin,
+        "positionMM": maintenance,
+        "positionMMByMp": maintenance,
+        "positionBalance": margin or "0",
         "tpslMode": "Full",
-        "takeProfit": "",
-        "stopLoss": number(position.stop_loss),
-        "trailingStop": "0",
+        "takeProfit": number(position.take_profit.trigger_price if position.take_profit else None),
+        "stopLoss": number(position.stop_loss.trigger_price if position.stop_loss else None),
+        "trailingStop": number(position.trailing_stop or ZERO),
+        "activePrice": number(position.active_price or ZERO),
         "sessionAvgPrice": "",
         "unrealisedPnl": rounded(position.unrealised(mark)) if position.size else "",
-        "curRealisedPnl": rounded(position.realised),
+        "curRealisedPnl": rounded(open_realised) if position.size else "0",
         "cumRealisedPnl": rounded(position.realised),
         "adlRankIndicator": 2 if position.size else 0,
         "isReduceOnly": False,
@@ -189,12 +203,39 @@ def position_row(position: Position, mark: Decimal, leverage: Decimal) -> Row:
     }
 
 
-def position_message_row(position: Position, mark: Decimal, leverage: Decimal) -> Row:
+def position_message_row(
+    position: Position, mark: Decimal, leverage: Decimal, liquidation: Decimal | None = None
+) -> Row:
     """A position of the private ``position`` topic, which names the average ``entryPrice``."""
-    row = position_row(position, mark, leverage)
+    row = position_row(position, mark, leverage, liquidation)
     row["entryPrice"] = row.pop("avgPrice")
     row["category"] = Category.LINEAR.value
     return row
+
+
+def closed_pnl_row(closed: ClosedPnl) -> Row:
+    """A row of ``position/closed-pnl``: ``closedPnl`` is net of both fees."""
+    return {
+        "symbol": closed.symbol,
+        "orderId": closed.order_id,
+        "side": closed.side.value,
+        "qty": number(closed.qty),
+        "orderPrice": number(closed.order_price or ZERO),
+        "orderType": closed.order_type,
+        "execType": closed.exec_type,
+        "closedSize": number(closed.closed_size),
+        "cumEntryValue": number(closed.entry_value),
+        "avgEntryPrice": rounded(closed.entry_value / closed.closed_size),
+        "cumExitValue": number(closed.exit_value),
+        "avgExitPrice": rounded(closed.exit_value / closed.closed_size),
+        "closedPnl": number(closed.pnl),
+        "openFee": number(closed.open_fee),
+        "closeFee": number(closed.close_fee),
+        "fillCount": str(closed.fill_count),
+        "leverage": number(closed.leverage),
+        "createdTime": millis(closed.created_at),
+        "updatedTime": millis(closed.updated_at),
+    }
 
 
 def _coin_row(coin: CoinView) -> Row:
@@ -210,9 +251,9 @@ def _coin_row(coin: CoinView) -> Row:
         "availableToBorrow": "",
         "availableToWithdraw": "",
         "accruedInterest": "0",
-        "totalOrderIM": "0",
+        "totalOrderIM": rounded(coin.order_margin),
         "totalPositionIM": rounded(coin.position_margin),
-        "totalPositionMM": "0",
+        "totalPositionMM": rounded(coin.maintenance_margin),
         "unrealisedPnl": number(coin.unrealised),
         "cumRealisedPnl": number(coin.realised),
         "bonus": "0",
@@ -224,21 +265,30 @@ def _coin_row(coin: CoinView) -> Row:
 
 def wallet_row(wallet: WalletView, coins: frozenset[str] | None = None) -> Row:
     """The account of ``account/wallet-balance`` and of the ``wallet`` topic; ``coins`` limits the list."""
-    equity = wallet.equity
+    margin_balance = wallet.balance + wallet.unrealised
+    initial = wallet.position_margin + wallet.order_margin
     return {
         "accountType": "UNIFIED",
         "accountLTV": "",
-        "accountIMRate": rounded(wallet.position_margin / equity) if equity > 0 else "0",
-        "accountMMRate": rounded(wallet.maintenance_margin / equity) if equity > 0 else "0",
-        "totalEquity": rounded(equity),
+        "accountIMRate": _rate(initial, margin_balance),
+        "accountIMRateByMp": _rate(initial, margin_balance),
+        "accountMMRate": _rate(wallet.maintenance_margin, margin_balance),
+        "accountMMRateByMp": _rate(wallet.maintenance_margin, margin_balance),
+        "totalEquity": rounded(wallet.equity),
         "totalWalletBalance": rounded(wallet.balance),
-        "totalMarginBalance": rounded(wallet.balance + wallet.unrealised),
+        "totalMarginBalance": rounded(margin_balance),
         "totalAvailableBalance": rounded(wallet.available),
         "totalPerpUPL": rounded(wallet.unrealised),
-        "totalInitialMargin": rounded(wallet.position_margin),
+        "totalInitialMargin": rounded(initial),
+        "totalInitialMarginByMp": rounded(initial),
         "totalMaintenanceMargin": rounded(wallet.maintenance_margin),
+        "totalMaintenanceMarginByMp": rounded(wallet.maintenance_margin),
         "coin": [_coin_row(c) for c in wallet.coins if coins is None or c.coin in coins],
     }
+
+
+def _rate(margin: Decimal, balance: Decimal) -> str:
+    return rounded(margin / balance, 4) if balance > 0 else "0"
 
 
 def log_row(row: LogRow) -> Row:
@@ -255,7 +305,7 @@ def log_row(row: LogRow) -> Row:
         "size": number(row.size),
         "currency": row.coin,
         "tradePrice": number(row.price) if row.price else "",
-        "funding": number(row.funding) if row.funding else "",
+        "funding": number(row.funding) if row.type == "SETTLEMENT" else "",
         "fee": number(row.fee),
         "cashFlow": number(row.cash_flow),
         "change": number(row.change),

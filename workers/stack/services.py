@@ -148,6 +148,7 @@ def _exchange(settings: Settings) -> Service:
     options += ["--start", paper.start] if paper.start else []
     options += ["--manual"] if paper.manual else []
     options += ["--replay", *map(str, paper.replay)] if paper.replay else []
+    options += ["--shadow", paper.shadow] if paper.shadow else []
     return Service(
         name=EXCHANGE,
         child=_python(settings, EXCHANGE, "-m", "exchange.paper", *options, secrets=keys),

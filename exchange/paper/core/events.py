@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from exchange.paper.core.model import Execution, LogRow, Order, Position
+from exchange.paper.core.model import ClosedPnl, Execution, LogRow, Order, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,13 @@ class OrderChanged:
 
 @dataclass(frozen=True, slots=True)
 class PositionChanged:
-    """``mark`` is the mark price, ``leverage`` the symbol's leverage, at the change."""
+    """``mark`` is the mark price, ``leverage`` the symbol's leverage, ``liquidation`` the price at which the account is
+    liquidated (None: at none), at the change."""
 
     position: Position
     mark: Decimal
     leverage: Decimal
+    liquidation: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,16 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
+class PnlClosed:
+    """What an order has closed so far; each told again as it goes on replaces the one before (same ``order_id``)."""
+
+    closed: ClosedPnl
+
+
+@dataclass(frozen=True, slots=True)
 class CoinView:
-    """One coin of the wallet. ``locked`` is what open spot orders hold, ``position_margin`` what positions hold."""
+    """One coin of the wallet. ``locked`` is what open spot orders hold, ``position_margin`` what positions hold,
+    ``order_margin`` what open linear orders hold."""
 
     coin: str
     balance: Decimal
@@ -45,6 +55,8 @@ class CoinView:
     realised: Decimal
     locked: Decimal
     position_margin: Decimal
+    order_margin: Decimal = Decimal(0)
+    maintenance_margin: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,7 @@ class WalletView:
     position_margin: Decimal
     maintenance_margin: Decimal
     unrealised: Decimal
+    order_margin: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +79,4 @@ class WalletChanged:
     wallet: WalletView
 
 
-Event = Executed | OrderChanged | PositionChanged | Logged | WalletChanged
+Event = Executed | OrderChanged | PositionChanged | PnlClosed | Logged | WalletChanged

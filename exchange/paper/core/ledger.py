@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from domain.market import Category
 from exchange.paper.core.events import Event, Logged
 from exchange.paper.core.model import ZERO, Execution, LogRow
 from exchange.paper.core.state import AccountState
@@ -20,7 +21,7 @@ def post_trade(
         coin,
         change,
         fill.at,
-        type="TRADE",
+        type="LIQUIDATION" if fill.exec_type == "BustTrade" else "TRADE",
         category=fill.category.value,
         symbol=fill.symbol,
         side=fill.side.value,
@@ -36,9 +37,43 @@ def post_trade(
     )
 
 
-def post_transfer(state: AccountState, coin: str, amount: Decimal, at: datetime) -> Event:
+def post_funding(state: AccountState, settlement: Execution, coin: str, size: Decimal) -> Event:
+    """Book a funding settlement. The log tells it as received: above 0 it came in, below 0 it was paid."""
+    received = -settlement.fee
+    return _post(
+        state,
+        coin,
+        received,
+        settlement.at,
+        type="SETTLEMENT",
+        category=settlement.category.value,
+        symbol=settlement.symbol,
+        side=settlement.side.value,
+        qty=settlement.qty,
+        size=size,
+        price=settlement.price,
+        funding=received,
+        fee_rate=settlement.fee_rate,
+        trade_id=settlement.exec_id,
+        order_id=settlement.order_id,
+    )
+
+
+def post_deposit(state: AccountState, coin: str, amount: Decimal, at: datetime) -> Event:
     """Book money that came from outside."""
     return _post(state, coin, amount, at, type="TRANSFER_IN", cash_flow=amount, qty=amount)
+
+
+def post_transfer(state: AccountState, coin: str, amount: Decimal, at: datetime, transfer_id: str) -> Event:
+    """Book money that came from (above 0) or went to (below 0) the funding account."""
+    kind = "TRANSFER_IN" if amount > 0 else "TRANSFER_OUT"
+    return _post(state, coin, amount, at, type=kind, cash_flow=amount, qty=abs(amount), order_id=transfer_id)
+
+
+def post_insurance(state: AccountState, coin: str, amount: Decimal, at: datetime) -> Event:
+    """Book what the insurance pays of a loss the account could not."""
+    category = Category.LINEAR.value
+    return _post(state, coin, amount, at, type="LIQUIDATION", category=category, cash_flow=amount, qty=amount)
 
 
 def _post(
@@ -55,6 +90,7 @@ def _post(
     size: Decimal = ZERO,
     price: Decimal = ZERO,
     cash_flow: Decimal = ZERO,
+    funding: Decimal = ZERO,
     fee: Decimal = ZERO,
     fee_rate: Decimal = ZERO,
     trade_id: str = "",
@@ -77,7 +113,7 @@ def _post(
             size=size,
             price=price,
             cash_flow=cash_flow,
-            funding=ZERO,
+            funding=funding,
             fee=fee,
             fee_rate=fee_rate,
             change=change,

@@ -5,81 +5,73 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from domain.market import Category
 from exchange.paper.core.events import CoinView, WalletView
-from exchange.paper.core.fees import FEE_RATES
-from exchange.paper.core.model import ZERO, Position
+from exchange.paper.core.locks import locked
+from exchange.paper.core.margin import (
+    SETTLE_COIN,
+    initial_margin,
+    maintenance_margin,
+    order_margin,
+    position_margin,
+    usd_price,
+)
+from exchange.paper.core.model import ZERO
 from exchange.paper.core.state import AccountState, Market
 
-SETTLE_COIN = "USDT"
-DOLLARS = frozenset({"USDT", "USDC", "USD"})
-MAINTENANCE_MARGIN_RATE = Decimal("0.005")
-
-
-def mark_price(market: Market, symbol: str, now: datetime) -> Decimal:
-    return market.last_price(Category.LINEAR, symbol, now)
-
-
-def initial_margin(value: Decimal, leverage: Decimal) -> Decimal:
-    """Margin a position of this entry value holds, with the fee of closing it set aside."""
-    return value / leverage + value * FEE_RATES[Category.LINEAR].taker
-
-
-def position_margin(state: AccountState, position: Position) -> Decimal:
-    return initial_margin(position.cost, state.leverage(position.symbol)) if position.size else ZERO
+__all__ = ["SETTLE_COIN", "available", "initial_margin", "view_wallet"]
 
 
 def available(state: AccountState, market: Market, coin: str, now: datetime) -> Decimal:
-    """What of ``coin`` new orders may use. In the settle coin, losses and margins of positions are taken off.
+    """What of ``coin`` new orders may use: not what open spot orders hold; and of the settle coin, not the losses of
+    positions and not what positions and open linear orders hold.
 
     Unrealised profit counts for margin of positions but can't be spent, so it is left out here.
     """
-    free = state.balance(coin)
+    free = state.balance(coin) - locked(state, coin)
     if coin != SETTLE_COIN:
         return free
     for position in state.positions.values():
         if position.size:
-            unrealised = position.unrealised(mark_price(market, position.symbol, now))
+            unrealised = position.unrealised(market.mark_price(position.symbol, now))
             free += min(unrealised, ZERO) - position_margin(state, position)
-    return free
-
-
-def usd_price(market: Market, coin: str, now: datetime) -> Decimal:
-    """Price of a coin in USD by the market's own symbols; 0 when none prices it."""
-    if coin in DOLLARS:
-        return Decimal(1)
-    for category in Category:
-        if market.instrument(category, f"{coin}{SETTLE_COIN}") is not None:
-            return market.last_price(category, f"{coin}{SETTLE_COIN}", now)
-    return ZERO
+    return free - order_margin(state, market, now)
 
 
 def view_wallet(state: AccountState, market: Market, now: datetime) -> WalletView:
     """The whole wallet at ``now``."""
     held = [p for p in state.positions.values() if p.size]
-    marks = {p.symbol: mark_price(market, p.symbol, now) for p in held}
+    marks = {p.symbol: market.mark_price(p.symbol, now) for p in held}
     unrealised = sum((p.unrealised(marks[p.symbol]) for p in held), ZERO)
     margin = sum((position_margin(state, p) for p in held), ZERO)
-    coins = tuple(
-        CoinView(
-            coin=coin,
-            balance=balance,
-            equity=balance + (unrealised if coin == SETTLE_COIN else ZERO),
-            usd_value=(balance + (unrealised if coin == SETTLE_COIN else ZERO)) * usd_price(market, coin, now),
-            unrealised=unrealised if coin == SETTLE_COIN else ZERO,
-            realised=state.realised.get(coin, ZERO),
-            locked=ZERO,
-            position_margin=margin if coin == SETTLE_COIN else ZERO,
+    maintenance = sum((maintenance_margin(p, marks[p.symbol]) for p in held), ZERO)
+    ordered = order_margin(state, market, now)
+    prices = {coin: usd_price(market, coin, now) for coin in state.balances}
+    coins: list[CoinView] = []
+    for coin, balance in state.balances.items():
+        settles = coin == SETTLE_COIN
+        equity = balance + (unrealised if settles else ZERO)
+        coins.append(
+            CoinView(
+                coin=coin,
+                balance=balance,
+                equity=equity,
+                usd_value=equity * prices[coin],
+                unrealised=unrealised if settles else ZERO,
+                realised=state.realised.get(coin, ZERO),
+                locked=locked(state, coin),
+                position_margin=margin if settles else ZERO,
+                order_margin=ordered if settles else ZERO,
+                maintenance_margin=maintenance if settles else ZERO,
+            )
         )
-        for coin, balance in state.balances.items()
-    )
     return WalletView(
         at=now,
-        coins=coins,
+        coins=tuple(coins),
         equity=sum((c.usd_value for c in coins), ZERO),
-        balance=sum((c.balance * usd_price(market, c.coin, now) for c in coins), ZERO),
+        balance=sum((c.balance * prices[c.coin] for c in coins), ZERO),
         available=max(available(state, market, SETTLE_COIN, now), ZERO),
         position_margin=margin,
-        maintenance_margin=sum((marks[p.symbol] * p.size for p in held), ZERO) * MAINTENANCE_MARGIN_RATE,
+        order_margin=ordered,
+        maintenance_margin=maintenance,
         unrealised=unrealised,
     )

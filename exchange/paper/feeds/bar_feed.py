@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
 from domain.candle import Timeframe, from_ms, to_ms
 from domain.market import Category, Instrument
-from exchange.paper.feed import Bar, Interest, Liquidity, Tick
+from exchange.paper.feed import AccountRatio, Bar, Interest, Liquidity, PriceKind, Tick
+from exchange.paper.feeds.candle_sums import Prices
+from exchange.paper.feeds.reference_prices import FUNDING_INTERVAL, ReferencedPerpetuals, ReferencePrices
 from exchange.paper.feeds.tick_path import MIN_TICKS
 from exchange.paper.feeds.ticked_series import BarSource, TickedSeries
 from exchange.paper.options import TICKS_PER_MINUTE
@@ -34,12 +37,47 @@ def ticks_per_bar(timeframe: Timeframe, per_minute: float) -> int:
     return max(MIN_TICKS, min(round(per_minute * minutes), _MOST_TICKS_PER_BAR))
 
 
-class BarFeed:
+class MarketSource(BarSource, Protocol):
+    """Base candles and what goes with them. Stamps are (ms, value) of the newest ``limit`` in [first_ms, last_ms]."""
+
+    def open_interest(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
+        """Base coin open at stamps on the interval; [] where there is none."""
+        ...
+
+    def account_ratio(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
+        """Shares of accounts that are long, at stamps on the interval; [] where there are none."""
+        ...
+
+    def known_funding(self, at_ms: int) -> Decimal | None:
+        """The rate recorded as settled at an instant; None where none is."""
+        ...
+
+    def reference(self, kind: PriceKind) -> BarSource | None:
+        """The recorded candles of a reference price; None where it follows from the trades."""
+        ...
+
+
+class SeriesPrices:
+    """A series as prices in time. See ``PriceSeries``."""
+
+    def __init__(self, series: TickedSeries) -> None:
+        self.unit: Decimal = series.source.price_unit
+        self.timeframe: Timeframe = series.source.timeframe
+        self._series = series
+
+    def price(self, now: datetime) -> Decimal:
+        return self._series.last_price(to_ms(now))
+
+    def prices(self, timeframe: Timeframe, start_ms: int, end_ms: int, now: datetime) -> Prices:
+        return self._series.prices(timeframe, start_ms, end_ms, to_ms(now))
+
+
+class BarFeed(ReferencedPerpetuals):
     """A ``Feed`` over base candles. ``start`` must be an open time of every source's timeframe for exact turnovers."""
 
     def __init__(
         self,
-        sources: Iterable[BarSource],
+        sources: Iterable[MarketSource],
         *,
         epoch: str,
         start: datetime,
@@ -50,16 +88,20 @@ class BarFeed:
         self.epoch = epoch
         self.start = start
         self.end = end
-        self._series: dict[tuple[Category, str], TickedSeries] = {}
-        for source in sorted(sources, key=lambda s: (s.instrument.category, s.instrument.symbol)):
-            name = source.instrument.category, source.instrument.symbol
-            self._series[name] = TickedSeries(
-                source,
-                key=series_key(seed, name[1]),
-                ticks_per_bar=ticks_per_bar(source.timeframe, ticks_per_minute),
-                live_from_ms=to_ms(start),
-            )
+        self._seed = seed
+        self._ticks_per_minute = ticks_per_minute
+        self._sources = {(source.instrument.category, source.instrument.symbol): source for source in sources}
+        self._series = {name: self._ticked(source) for name, source in sorted(self._sources.items())}
+        self._references: dict[str, ReferencePrices] = {}
         self._window_ms = min(series.source.timeframe.milliseconds for series in self._series.values())
+
+    def _ticked(self, source: BarSource) -> TickedSeries:
+        return TickedSeries(
+            source,
+            key=series_key(self._seed, source.instrument.symbol),
+            ticks_per_bar=ticks_per_bar(source.timeframe, self._ticks_per_minute),
+            live_from_ms=to_ms(self.start),
+        )
 
     def instruments(self) -> list[Instrument]:
         return [series.instrument for series in self._series.values()]
@@ -98,12 +140,47 @@ class BarFeed:
     def open_interest(
         self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
     ) -> list[Interest]:
-        source = self._of(Category.LINEAR, symbol).source
+        source = self._perpetual(symbol)
         first, last = to_ms(start + _UP_TO_WHOLE_MS), to_ms(min(end, now))
         return [Interest(from_ms(ms), value) for ms, value in source.open_interest(interval_ms, first, last, limit)]
 
+    def account_ratio(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[AccountRatio]:
+        source = self._perpetual(symbol)
+        first, last = to_ms(start + _UP_TO_WHOLE_MS), to_ms(min(end, now))
+        stamps = source.account_ratio(interval_ms, first, last, limit)
+        return [AccountRatio(from_ms(ms), share, 1 - share) for ms, share in stamps]
+
+    def funding_rate(self, symbol: str, at: datetime, now: datetime | None = None) -> Decimal:
+        """As ``Feed``'s; a recorded rate where there is one, and as the prediction the last one recorded."""
+        known = at if now is None or now >= at else at - FUNDING_INTERVAL
+        recorded = self._perpetual(symbol).known_funding(to_ms(known))
+        return super().funding_rate(symbol, at, now) if recorded is None else recorded
+
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity:
         return self._of(category, symbol).liquidity(to_ms(now))
+
+    def _reference(self, symbol: str) -> ReferencePrices:
+        made = self._references.get(symbol)
+        if made is None:
+            made = self._references[symbol] = self._make_reference(symbol)
+        return made
+
+    def _make_reference(self, symbol: str) -> ReferencePrices:
+        traded = self._of(Category.LINEAR, symbol)
+        source = self._perpetual(symbol)
+        mark, index = (
+            None if (recorded := source.reference(kind)) is None else SeriesPrices(self._ticked(recorded))
+            for kind in (PriceKind.MARK, PriceKind.INDEX)
+        )
+        if index is None:
+            index = SeriesPrices(self._series.get((Category.SPOT, symbol), traded))
+        return ReferencePrices(SeriesPrices(traded), index, traded.instrument.tick_size, mark=mark)
+
+    def _perpetual(self, symbol: str) -> MarketSource:
+        self._of(Category.LINEAR, symbol)
+        return self._sources[Category.LINEAR, symbol]
 
     def _of(self, category: Category, symbol: str) -> TickedSeries:
         try:

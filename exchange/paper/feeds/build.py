@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from exchange.paper.feed import Feed
 from exchange.paper.feeds.manual import ManualFeed
+from exchange.paper.feeds.shadow import ShadowFeed
 from exchange.paper.feeds.synthetic import synthetic_feed
 from exchange.paper.instruments import split_symbol, typical_price
 from exchange.paper.options import PaperOptions
@@ -15,15 +16,15 @@ DEFAULT_START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def build_feed(options: PaperOptions) -> Feed:
-    """The market of ``options``: replay, manual or synthetic.
+    """The market of ``options``: replay, manual, shadow or synthetic.
 
     Synthetic and manual markets begin at 2025-01-01T00:00Z unless ``start`` says otherwise, so that the same options
     are the same market on any day. Their symbols may carry an opening price (``BTCUSDT=60000``).
     Raises ValueError (CandleFileRefused and ReplayRefused among it) with a sentence for the operator.
     """
     start = (options.start or DEFAULT_START).astimezone(UTC)
-    if options.replay and options.manual:
-        raise ValueError("replay and manual exclude each other: give one")
+    if sum(map(bool, (options.replay, options.manual, options.shadow))) > 1:
+        raise ValueError("replay, manual and shadow exclude each other: give one")
     if options.replay:
         from exchange.paper.feeds.replay import replay_feed  # pandas: half of the start-up time, for files only
 
@@ -32,10 +33,20 @@ def build_feed(options: PaperOptions) -> Feed:
         )
     if not options.symbols:
         raise ValueError("symbols: at least one is needed")
+    if options.shadow:
+        if options.speed != 1 or options.start is not None:
+            raise ValueError("a shadow market has the time of the wall: neither speed nor start can be given")
+        return ShadowFeed(options.data_dir / "shadow.db", options.shadow, [_plain(text) for text in options.symbols])
     opening = dict(_opening(text) for text in options.symbols)
     if options.manual:
         return ManualFeed(options.data_dir / "manual.db", opening, start)
     return synthetic_feed(opening, seed=options.seed, start=start, ticks_per_minute=options.ticks_per_minute)
+
+
+def _plain(text: str) -> str:
+    if "=" in text:
+        raise ValueError(f"symbols: a shadow market has its own prices, give {text} without one")
+    return text
 
 
 def _opening(text: str) -> tuple[str, Decimal]:

@@ -1,13 +1,16 @@
 """OHLCV files (Parquet or CSV): read, checked row by row, refused with the row and the rule.
 
 Columns: ``open_time`` (a time, or milliseconds since 1970), ``open high low close volume``; optionally ``symbol``,
-``timeframe``, ``turnover`` and ``open_interest`` (base coin, known at the open time). Symbol and timeframe otherwise
-come from a name like ``BTCUSDT_15m.csv``.
+``timeframe``, ``turnover``, ``open_interest`` (base coin, known at the open time), ``long_ratio`` (share of accounts),
+``funding_rate`` (the last one settled at or before the open time), and the candles of the reference prices as
+``mark_open mark_high mark_low mark_close`` and ``index_...``. Symbol and timeframe otherwise come from a name like
+``BTCUSDT_15m.csv``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +21,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from domain.candle import CandleDefect, CandleSeries, Timeframe, validate
+from exchange.paper.feed import PriceKind
 
-_NUMBERS = ("open", "high", "low", "close", "volume")
+Floats = npt.NDArray[np.float64]
+
+_PRICES = ("open", "high", "low", "close")
+_NUMBERS = (*_PRICES, "volume")
+_MOST_FUNDING = 0.05  # an instant; no exchange has asked for more
 
 
 class CandleFileRefused(ValueError):
@@ -40,15 +48,30 @@ class CandleFileRefused(ValueError):
 class CandleFile:
     """A checked file; ``digest`` identifies the content.
 
-    ``turnover`` and ``open_interest`` are NaN where unknown, None without the column.
+    ``turnover``, ``open_interest``, ``long_ratio`` and ``funding_rate`` are NaN where unknown, None without the column.
+    ``references`` has rows of open, high, low and close for the price kinds whose four columns are there.
     """
 
     path: Path
     symbol: str
     timeframe: Timeframe
     series: CandleSeries
-    turnover: npt.NDArray[np.float64] | None
-    open_interest: npt.NDArray[np.float64] | None
+    turnover: Floats | None
+    open_interest: Floats | None
+    long_ratio: Floats | None
+    funding_rate: Floats | None
+    references: dict[PriceKind, Floats]
+    digest: str
+
+
+@dataclass(frozen=True)
+class FundingFile:
+    """Funding rates of one perpetual by the instant (ms) they were settled at."""
+
+    path: Path
+    symbol: str
+    at: npt.NDArray[np.int64]
+    rate: Floats
     digest: str
 
 
@@ -68,9 +91,41 @@ def read_candle_file(path: Path) -> CandleFile:
         validate(series, timeframe)
     except CandleDefect as defect:
         raise CandleFileRefused(path, defect.rule, defect.row) from None
-    turnover, open_interest = (_amounts(path, frame, name) for name in ("turnover", "open_interest"))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return CandleFile(path, symbol, timeframe, series, turnover, open_interest, digest)
+    return CandleFile(
+        path=path,
+        symbol=symbol,
+        timeframe=timeframe,
+        series=series,
+        turnover=_within(path, frame, "turnover"),
+        open_interest=_within(path, frame, "open_interest"),
+        long_ratio=_within(path, frame, "long_ratio", most=1.0),
+        funding_rate=_within(path, frame, "funding_rate", least=-_MOST_FUNDING, most=_MOST_FUNDING),
+        references=_references(path, frame, series, timeframe),
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def read_funding_file(path: Path) -> FundingFile:
+    """Read and check settled funding rates: columns ``open_time`` (of the settlement) and ``funding_rate``.
+
+    The symbol is a column or in a name like ``BTCUSDT_funding.csv``. Raises CandleFileRefused.
+    """
+    frame = _read(path)
+    missing = [name for name in ("open_time", "funding_rate") if name not in frame.columns]
+    if missing:
+        raise CandleFileRefused(path, f"missing column {', '.join(missing)}")
+    if frame.empty:
+        raise CandleFileRefused(path, "no data rows")
+    symbol = _one_of(path, frame, "symbol", r"^([0-9A-Z]+)[_.]").upper()
+    times = _open_times(path, frame)
+    disorder = np.flatnonzero(np.diff(times) <= 0)
+    if len(disorder):
+        raise CandleFileRefused(path, "open_time is not after the row before", int(disorder[0]) + 2)
+    rates = _within(path, frame, "funding_rate", least=-_MOST_FUNDING, most=_MOST_FUNDING)
+    if rates is None or np.isnan(rates).any():
+        row = 1 if rates is None else int(np.argmax(np.isnan(rates))) + 1
+        raise CandleFileRefused(path, "funding_rate is not a number", row)
+    return FundingFile(path, symbol, times, rates, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -109,20 +164,40 @@ def _timeframe(path: Path, text: str) -> Timeframe:
         raise CandleFileRefused(path, f"timeframe {text} is not one of {', '.join(Timeframe)}") from None
 
 
-def _numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+def _numbers(frame: pd.DataFrame, name: str) -> Floats:
     """A column as float64, NaN where it isn't a number."""
     return np.array(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
 
 
-def _amounts(path: Path, frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64] | None:
-    """An optional column of amounts, NaN where unknown; None without the column."""
+def _within(path: Path, frame: pd.DataFrame, name: str, *, least: float = 0.0, most: float = math.inf) -> Floats | None:
+    """An optional column of numbers in [least, most], NaN where unknown; None without the column."""
     if name not in frame.columns:
         return None
     values = _numbers(frame, name)
-    wrong = np.flatnonzero((values < 0) | np.isinf(values))
+    wrong = np.flatnonzero((values < least) | (values > most) | np.isinf(values))
     if len(wrong):
-        raise CandleFileRefused(path, f"{name} is negative or infinite", int(wrong[0]) + 1)
+        rule = "negative or infinite" if (least, most) == (0.0, math.inf) else f"outside {least:g} to {most:g}"
+        raise CandleFileRefused(path, f"{name} is {rule}", int(wrong[0]) + 1)
     return values
+
+
+def _references(path: Path, frame: pd.DataFrame, series: CandleSeries, timeframe: Timeframe) -> dict[PriceKind, Floats]:
+    """Rows of open, high, low, close of the reference prices that are there, checked as candles."""
+    found: dict[PriceKind, Floats] = {}
+    for kind in PriceKind:
+        names = [f"{kind}_{price}" for price in _PRICES]
+        present = [name for name in names if name in frame.columns]
+        if not present:
+            continue
+        if len(present) < len(names):
+            raise CandleFileRefused(path, f"{', '.join(present)} without {', '.join(set(names) - set(present))}")
+        rows = np.stack([_numbers(frame, name) for name in names])
+        try:
+            validate(CandleSeries(series.open_time, *rows, volume=np.ones(len(series))), timeframe)
+        except CandleDefect as defect:
+            raise CandleFileRefused(path, f"{kind} price: {defect.rule}", defect.row) from None
+        found[kind] = rows
+    return found
 
 
 def _open_times(path: Path, frame: pd.DataFrame) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Open interest of the synthetic market: a series on five minutes that follows the perpetual's own candles.
+"""Open interest of the synthetic market: a series on five minutes that follows the symbol's own candles.
 
 Its logarithm is pulled back to its level with a memory of twenty days. It rises with a candle that goes on where the
 last hours went, the more the larger move and volume are (positions are opened), and falls with one that goes
@@ -17,11 +17,11 @@ import numpy as np
 
 from exchange.paper.feeds.market_model import BARS_PER_DAY, BARS_PER_WEEK, Floats, generator
 from exchange.paper.feeds.tick_path import BarBlock
+from exchange.paper.feeds.weekly_series import BILLION, billionths, decaying_sum, smoothed
 
 STAMP_MS = 300_000
-_STAMPS_PER_BAR = 3
-_STAMPS_PER_WEEK = _STAMPS_PER_BAR * BARS_PER_WEEK
-_BILLION = 10**9
+STAMPS_PER_BAR = 3
+STAMPS_PER_WEEK = STAMPS_PER_BAR * BARS_PER_WEEK
 _MEMORY = math.exp(-1 / (20 * BARS_PER_DAY))
 _TREND_MEMORY = math.exp(-1 / (BARS_PER_DAY / 4))
 _USUAL_MEMORY = math.exp(-1 / BARS_PER_DAY)
@@ -55,10 +55,15 @@ class InterestWeeks:
 
     def at(self, stamp: int) -> int:
         """Quantity steps open at the five-minute stamp of this number, counted from the origin."""
-        week, place = divmod(stamp, _STAMPS_PER_WEEK)
+        week, place = divmod(stamp, STAMPS_PER_WEEK)
         while len(self._weeks) <= week:
             self._weeks.append(self._next())
         return max(round(self._level * math.exp(self._weeks[week][place])), 1)
+
+    def levels(self, week: int) -> Floats:
+        """The logarithm's distance from its level at the open of each candle of a week."""
+        self.at(week * STAMPS_PER_WEEK)
+        return self._weeks[week][::STAMPS_PER_BAR]
 
     def _next(self) -> Floats:
         """The next week's logarithms. A stamp on a candle's open knows the candles before it."""
@@ -66,36 +71,22 @@ class InterestWeeks:
         bars = self._block(number)
         rng = generator(self._seed, "interest", self._symbol, number)
         returns, volume = np.log(bars.close / bars.open), bars.volume.astype(np.float64)
-        usual_move = _smoothed(np.abs(returns), _USUAL_MEMORY, _start(before.usual_move, np.abs(returns)))
-        usual_volume = _smoothed(volume, _USUAL_MEMORY, _start(before.usual_volume, volume))
+        usual_move = smoothed(np.abs(returns), _USUAL_MEMORY, _start(before.usual_move, np.abs(returns)))
+        usual_volume = smoothed(volume, _USUAL_MEMORY, _start(before.usual_volume, volume))
         move = np.clip(returns / np.maximum(usual_move, 1e-9), -_MOST, _MOST)
-        trend = _smoothed(move, _TREND_MEMORY, before.trend / _BILLION)
-        held = np.concatenate([[before.trend / _BILLION], trend[:-1]])
+        trend = smoothed(move, _TREND_MEMORY, before.trend / BILLION)
+        held = np.concatenate([[before.trend / BILLION], trend[:-1]])
         activity = np.sqrt(np.minimum(volume / np.maximum(usual_volume, 1e-9), _MOST))
         driven = _DRIVEN * np.tanh(held / _TREND_SPREAD) * move * activity
         change = driven + _BY_CHANCE * rng.standard_normal(BARS_PER_WEEK)
-        level = _decaying_sum(change, _MEMORY, before.level / _BILLION)
-        opening = np.concatenate([[before.level / _BILLION], level[:-1]])
-        within = _WITHIN_BAR * rng.standard_normal((BARS_PER_WEEK, _STAMPS_PER_BAR))
+        level = decaying_sum(change, _MEMORY, before.level / BILLION)
+        opening = np.concatenate([[before.level / BILLION], level[:-1]])
+        within = _WITHIN_BAR * rng.standard_normal((BARS_PER_WEEK, STAMPS_PER_BAR))
         within[:, 0] = 0.0
-        self._state = _State(*(_billionths(x[-1]) for x in (level, trend, usual_move, usual_volume)))
+        self._state = _State(*(billionths(x[-1]) for x in (level, trend, usual_move, usual_volume)))
         return (opening[:, None] + within).ravel()
 
 
-def _decaying_sum(values: Floats, memory: float, start: float) -> Floats:
-    """``y[i] = memory * y[i - 1] + values[i]``, with ``start`` before the first."""
-    decay = memory ** np.arange(1, len(values) + 1)
-    return decay * (start + np.cumsum(values / decay))
-
-
-def _smoothed(values: Floats, memory: float, start: float) -> Floats:
-    return _decaying_sum((1 - memory) * values, memory, start)
-
-
-def _start(billionths: int, values: Floats) -> float:
+def _start(kept: int, values: Floats) -> float:
     """What was usual before the week; its first day's mean at the beginning of time."""
-    return billionths / _BILLION if billionths else float(values[:BARS_PER_DAY].mean())
-
-
-def _billionths(value: float) -> int:
-    return round(float(value) * _BILLION)
+    return kept / BILLION if kept else float(values[:BARS_PER_DAY].mean())

@@ -3,6 +3,9 @@
 History before the start is flat at each instrument's opening price, without volume. Pushed trades are on disk before
 they are told, so that a killed exchange goes on with them. The book is the same at all times: half a spread of
 ``HALF_SPREAD_BPS`` and ``DEPTH_PER_BP`` quote coins a basis point at the opening price.
+
+A symbol's index follows its perpetual until the first spot trade is pushed, and the spot price from then on: who pushes
+perpetuals alone has them marked where they trade.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ from pathlib import Path
 
 from domain.candle import EPOCH, Timeframe, from_ms, to_ms
 from domain.market import Category, FilterViolation, Instrument, Side
-from exchange.paper.feed import Bar, Interest, Liquidity, Tick
+from exchange.paper.feed import AccountRatio, Bar, Interest, Liquidity, Tick
 from exchange.paper.feeds.bar_feed import UnknownSymbol
+from exchange.paper.feeds.reference_prices import ReferencedPerpetuals, ReferencePrices
+from exchange.paper.feeds.tape_prices import TapePrices
 from exchange.paper.feeds.trade_tape import TradeTape
 from exchange.paper.instruments import make_instrument
 
@@ -40,7 +45,7 @@ class PushedTrade:
     side: Side | None = None
 
 
-class ManualFeed:
+class ManualFeed(ReferencedPerpetuals):
     """A ``Feed`` without an end. ``opening`` maps symbols to the price their flat history stands at."""
 
     end: datetime | None = None
@@ -55,10 +60,13 @@ class ManualFeed:
             for symbol, price in sorted(opening.items())
         }
         self._instruments = {name: make_instrument(*name, tape.opening) for name, tape in self._tapes.items()}
+        self._indexes = {symbol: TradeTape(price) for symbol, price in sorted(opening.items())}
+        self._spot_traded: set[str] = set()
+        self._references = {symbol: self._make_reference(symbol) for symbol in self._indexes}
         self._told_until = start
         self._database = _open(path)
         for tick in _stored(self._database):
-            self._tapes[tick.category, tick.symbol].append(tick)
+            self._append(tick)
             self._told_until = max(self._told_until, tick.at)
 
     def push(self, trades: Sequence[PushedTrade], now: datetime) -> list[Tick]:
@@ -83,7 +91,7 @@ class ManualFeed:
             last[name] = sequence + 1, trade.price
         _store(self._database, made)
         for tick in made:
-            self._tapes[tick.category, tick.symbol].append(tick)
+            self._append(tick)
         return made
 
     def close(self) -> None:
@@ -123,8 +131,31 @@ class ManualFeed:
         self._of(Category.LINEAR, symbol)
         return []
 
+    def account_ratio(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[AccountRatio]:
+        self._of(Category.LINEAR, symbol)
+        return []
+
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity:
         return Liquidity(HALF_SPREAD_BPS, float(DEPTH_PER_BP / self._of(category, symbol).opening))
+
+    def _append(self, tick: Tick) -> None:
+        self._tapes[tick.category, tick.symbol].append(tick)
+        if tick.category is Category.SPOT:
+            self._spot_traded.add(tick.symbol)
+        if tick.category is Category.SPOT or tick.symbol not in self._spot_traded:
+            self._indexes[tick.symbol].append(tick)
+
+    def _reference(self, symbol: str) -> ReferencePrices:
+        self._of(Category.LINEAR, symbol)
+        return self._references[symbol]
+
+    def _make_reference(self, symbol: str) -> ReferencePrices:
+        linear, spot = (self._instruments[category, symbol].tick_size for category in (Category.LINEAR, Category.SPOT))
+        first = self.start - HISTORY
+        traded = TapePrices(self._tapes[Category.LINEAR, symbol], linear, first)
+        return ReferencePrices(traded, TapePrices(self._indexes[symbol], min(linear, spot), first), linear)
 
     def _of(self, category: Category, symbol: str) -> TradeTape:
         try:

@@ -1,10 +1,10 @@
 """The synthetic market's arithmetic: weeks of 15-minute returns with what real ones have.
 
 One common factor drives all symbols. It has regimes that last about ten days (rising, falling, quiet, turbulent),
-stochastic volatility (the logarithm follows an AR(1) process with a memory of a day and a half, after Taylor, 1986), a
-daily rhythm and Student-t shocks. A symbol's return is its beta times the factor plus shocks of its own of the same
-kind. Highs and lows are the extremes of a Brownian bridge between open and close. A weak pull towards the level
-of the beginning keeps a market that runs for years at plausible prices.
+stochastic volatility (its logarithm is the sum of two AR(1) processes, after Taylor, 1986: one of days, and bursts of
+about an hour), a daily rhythm and Student-t shocks. A symbol's return is its beta times the factor plus shocks of its
+own of the same kind. Highs and lows are the extremes of a Brownian bridge between open and close. A weak pull towards
+the level of the beginning keeps a market that runs for years at plausible prices.
 
 A week follows from the one before it and the seed alone. What is carried on is rounded to whole billionths, so that
 the last bit of a machine's exp and log does not grow into another market.
@@ -17,35 +17,38 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from exchange.paper.feeds.tick_path import Floats, Ints
+from exchange.paper.feeds.weekly_series import BILLION, billionths, persistent
 
 BARS_PER_DAY = 96
 BARS_PER_WEEK = 7 * BARS_PER_DAY
-_BILLION = 10**9
-_BAR_DEVIATION = 0.0022  # about 41 % a year, before regimes and volatility of volatility
-_MEMORY = math.exp(-1 / (1.5 * BARS_PER_DAY))
-_VOLATILITY_SPREAD = 0.45  # standard deviation of the logarithm of volatility
+_BAR_DEVIATION = 0.0019  # about 37 % a year, before regimes and volatility of volatility
+_MEMORY = math.exp(-1 / (2.5 * BARS_PER_DAY))
+_VOLATILITY_SPREAD = 0.33  # standard deviation of the logarithm of volatility, of days
+_BURST_MEMORY = math.exp(-1 / 5)
+_BURST_SPREAD = 0.48  # the same, of bursts
+_OWN_BURSTS = 0.58
+_VOLUME_NOISE = 0.3
+_DAY_MEMORY = math.exp(-1 / (0.6 * BARS_PER_DAY))
+_DAY_SPREAD = 0.25  # of the logarithm of volume, of the interest of a day
 _PULL_PER_WEEK = 0.006
 _STAY = 0.9
 _DRIFT_PER_DAY = np.array([0.007, -0.006, 0.0, -0.003])
-_VOLATILITY = np.array([0.95, 1.1, 0.6, 1.8])
-_BASIS_SPREAD = 0.0002
-_BASIS_MEMORY = 0.98
-_DEGREES = 4.5
+_VOLATILITY = np.array([0.95, 1.1, 0.7, 1.5])
+_DEGREES, _OWN_DEGREES = 7.0, 4.5  # of freedom of the factor's shocks and of a symbol's own
 
 
 @dataclass(frozen=True, slots=True)
 class FactorWeek:
-    """A week of the common factor. ``level`` and ``log_volatility`` (billionths) and ``regime`` are its end state."""
+    """A week of the common factor. ``level``, ``log_volatility``, ``burst`` (billionths) and ``regime`` are its end."""
 
     returns: Floats
     deviation: Floats
     activity: Floats
     level: int
     log_volatility: int
+    burst: int
     regime: int
 
 
@@ -60,12 +63,17 @@ class SymbolTraits:
     own: float
     volume: float
 
+    @property
+    def scale(self) -> float:
+        """How much larger its returns are than the factor's."""
+        return math.hypot(self.beta, self.own)
+
 
 @dataclass(frozen=True, slots=True)
 class SymbolWeek:
-    """A week of one symbol: logarithms relative to the beginning, quote volume, and the perpetual's basis.
+    """A week of one symbol: logarithms relative to the beginning, and quote volume.
 
-    ``level``, ``own_level``, ``own_volatility`` and ``basis_end`` (billionths) are its end state.
+    ``level`` and those that follow (billionths) are its end state.
     """
 
     open: Floats
@@ -73,20 +81,20 @@ class SymbolWeek:
     low: Floats
     close: Floats
     volume: Floats
-    basis: Floats
     level: int
     own_level: int
     own_volatility: int
-    basis_end: int
+    own_burst: int
+    interest: int
 
 
 _KNOWN_TRAITS = {
     "BTCUSDT": SymbolTraits(1.0, 0.12, 9e7),
-    "ETHUSDT": SymbolTraits(1.1, 0.55, 5e7),
-    "SOLUSDT": SymbolTraits(1.3, 0.85, 2.5e7),
-    "XRPUSDT": SymbolTraits(1.0, 0.95, 1.5e7),
-    "DOGEUSDT": SymbolTraits(1.25, 1.0, 1.2e7),
-    "LINKUSDT": SymbolTraits(1.2, 0.9, 6e6),
+    "ETHUSDT": SymbolTraits(1.08, 0.85, 5e7),
+    "SOLUSDT": SymbolTraits(1.36, 1.2, 2.5e7),
+    "XRPUSDT": SymbolTraits(1.0, 1.45, 1.5e7),
+    "DOGEUSDT": SymbolTraits(1.35, 1.2, 1.2e7),
+    "LINKUSDT": SymbolTraits(1.3, 1.15, 6e6),
 }
 
 
@@ -96,7 +104,7 @@ def traits_of(symbol: str) -> SymbolTraits:
     if known:
         return known
     draw = np.random.Generator(np.random.Philox(key=_key(0, "traits", symbol, 0))).random(3)
-    return SymbolTraits(1.0 + 0.4 * draw[0], 0.8 + 0.5 * draw[1], 2e6 + 6e6 * draw[2])
+    return SymbolTraits(1.0 + 0.4 * draw[0], 1.0 + 0.5 * draw[1], 2e6 + 6e6 * draw[2])
 
 
 def factor_week(seed: int, number: int, before: FactorWeek | None) -> FactorWeek:
@@ -104,16 +112,18 @@ def factor_week(seed: int, number: int, before: FactorWeek | None) -> FactorWeek
     rng = generator(seed, "factor", "", number)
     regimes = _regimes(rng, 2 if before is None else before.regime)
     by_bar = np.repeat(regimes, BARS_PER_DAY)
-    log_volatility = _ar1(rng, before.log_volatility if before else 0, _MEMORY, _VOLATILITY_SPREAD)
+    log_volatility = _walk(rng, before.log_volatility if before else 0, _MEMORY, _VOLATILITY_SPREAD)
+    burst = _walk(rng, before.burst if before else 0, _BURST_MEMORY, _BURST_SPREAD)
     rhythm = 1 + 0.35 * np.sin(2 * np.pi * (np.arange(BARS_PER_WEEK) % BARS_PER_DAY / BARS_PER_DAY - 0.35))
     weekend = np.where(np.arange(BARS_PER_WEEK) >= 5 * BARS_PER_DAY, 0.75, 1.0)
-    activity = np.exp(log_volatility) * rhythm * weekend * _VOLATILITY[by_bar]
+    activity = np.exp(log_volatility + burst) * rhythm * weekend * _VOLATILITY[by_bar]
     deviation = _BAR_DEVIATION * activity
     level = before.level if before else 0
-    drift = _DRIFT_PER_DAY[by_bar] / BARS_PER_DAY - _PULL_PER_WEEK * level / _BILLION / BARS_PER_WEEK
-    returns = drift + deviation * _shocks(rng)
-    end = level + int(np.rint(returns * _BILLION).astype(np.int64).sum())
-    return FactorWeek(returns, deviation, activity, end, _billionths(log_volatility[-1]), int(regimes[-1]))
+    drift = _DRIFT_PER_DAY[by_bar] / BARS_PER_DAY - _PULL_PER_WEEK * level / BILLION / BARS_PER_WEEK
+    returns = drift + deviation * _shocks(rng, _DEGREES)
+    end = level + int(np.rint(returns * BILLION).astype(np.int64).sum())
+    ends = billionths(log_volatility[-1]), billionths(burst[-1])
+    return FactorWeek(returns, deviation, activity, end, *ends, int(regimes[-1]))
 
 
 def symbol_week(
@@ -121,28 +131,31 @@ def symbol_week(
 ) -> SymbolWeek:
     """Week ``number`` of a symbol over that week's factor; ``before`` is its previous one."""
     rng = generator(seed, "symbol", symbol, number)
-    own_volatility = _ar1(rng, before.own_volatility if before else 0, _MEMORY, 0.8 * _VOLATILITY_SPREAD)
-    own_deviation = traits.own * np.sqrt(factor.deviation * _BAR_DEVIATION) * np.exp(own_volatility)
-    pull = _PULL_PER_WEEK * (before.own_level if before else 0) / _BILLION / BARS_PER_WEEK
-    own = own_deviation * _shocks(rng) - pull
-    steps = np.rint((traits.beta * factor.returns + own) * _BILLION).astype(np.int64)
+    own_volatility = _walk(rng, before.own_volatility if before else 0, _MEMORY, _VOLATILITY_SPREAD)
+    own_burst = _walk(rng, before.own_burst if before else 0, _BURST_MEMORY, _OWN_BURSTS)
+    own_deviation = traits.own * np.sqrt(factor.deviation * _BAR_DEVIATION) * np.exp(own_volatility + own_burst)
+    pull = _PULL_PER_WEEK * (before.own_level if before else 0) / BILLION / BARS_PER_WEEK
+    own = own_deviation * _shocks(rng, _OWN_DEGREES) - pull
+    steps = np.rint((traits.beta * factor.returns + own) * BILLION).astype(np.int64)
     close = (before.level if before else 0) + np.cumsum(steps)
     opening = close - steps
     deviation = 0.8 * np.hypot(traits.beta * factor.deviation, own_deviation)
-    above, below = _bridge_extremes(rng, steps / _BILLION, deviation)
-    surprise = np.abs(steps / _BILLION) / np.hypot(traits.beta * factor.deviation, own_deviation)
-    mood = np.sqrt(factor.activity) * np.exp(0.5 * own_volatility) * (0.5 + 0.6 * np.minimum(surprise, 8.0))
+    above, below = _bridge_extremes(rng, steps / BILLION, deviation)
+    surprise = np.abs(steps / BILLION) / np.hypot(traits.beta * factor.deviation, own_deviation)
+    interest = _walk(rng, before.interest if before else 0, _DAY_MEMORY, _DAY_SPREAD)
+    lively = 0.42 * (np.log(factor.activity) + own_volatility + own_burst) + interest
+    mood = np.exp(lively) * (0.4 + 0.8 * np.minimum(surprise, 8.0))
     return SymbolWeek(
-        open=opening / _BILLION,
-        high=opening / _BILLION + above,
-        low=opening / _BILLION + below,
-        close=close / _BILLION,
-        volume=traits.volume * mood * np.exp(0.3 * rng.standard_normal(BARS_PER_WEEK)),
-        basis=(basis := _ar1(rng, before.basis_end if before else 0, _BASIS_MEMORY, _BASIS_SPREAD)),
+        open=opening / BILLION,
+        high=opening / BILLION + above,
+        low=opening / BILLION + below,
+        close=close / BILLION,
+        volume=traits.volume * mood * np.exp(_VOLUME_NOISE * rng.standard_normal(BARS_PER_WEEK)),
         level=int(close[-1]),
-        own_level=(before.own_level if before else 0) + int(np.rint(own * _BILLION).astype(np.int64).sum()),
-        own_volatility=_billionths(own_volatility[-1]),
-        basis_end=_billionths(basis[-1]),
+        own_level=(before.own_level if before else 0) + int(np.rint(own * BILLION).astype(np.int64).sum()),
+        own_volatility=billionths(own_volatility[-1]),
+        own_burst=billionths(own_burst[-1]),
+        interest=billionths(interest[-1]),
     )
 
 
@@ -155,30 +168,20 @@ def _regimes(rng: np.random.Generator, before: int) -> Ints:
     return np.array(days, np.int64)
 
 
-def _shocks(rng: np.random.Generator) -> Floats:
+def _shocks(rng: np.random.Generator, degrees: float) -> Floats:
     """Student-t shocks of variance 1, cut at 12 deviations."""
-    raw = rng.standard_t(_DEGREES, BARS_PER_WEEK) * math.sqrt((_DEGREES - 2) / _DEGREES)
+    raw = rng.standard_t(degrees, BARS_PER_WEEK) * math.sqrt((degrees - 2) / degrees)
     return np.clip(raw, -12.0, 12.0)
 
 
-def _ar1(rng: np.random.Generator, start: int, memory: float, spread: float) -> Floats:
-    """A week of an AR(1) process of standard deviation ``spread`` that goes on from ``start`` (billionths)."""
-    value = start / _BILLION
-    made: list[float] = []
-    for shock in (rng.standard_normal(BARS_PER_WEEK) * (spread * math.sqrt(1 - memory * memory))).tolist():
-        value = memory * value + shock
-        made.append(value)
-    return np.array(made)
+def _walk(rng: np.random.Generator, start: int, memory: float, spread: float) -> Floats:
+    return persistent(rng, BARS_PER_WEEK, memory, spread, start)
 
 
 def _bridge_extremes(rng: np.random.Generator, change: Floats, deviation: Floats) -> tuple[Floats, Floats]:
     """(highest, lowest) of Brownian bridges from 0 to ``change``: the law of their maximum, inverted."""
     draw = -2.0 * np.square(deviation) * np.log1p(-rng.random((2, BARS_PER_WEEK)))
     return (change + np.sqrt(np.square(change) + draw[0])) / 2, (change - np.sqrt(np.square(change) + draw[1])) / 2
-
-
-def _billionths(value: float) -> int:
-    return round(float(value) * _BILLION)
 
 
 def _key(seed: int, kind: str, symbol: str, number: int) -> int:

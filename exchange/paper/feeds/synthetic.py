@@ -7,7 +7,7 @@ seed gives the same market, and a symbol's prices don't depend on which others a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from domain.candle import Timeframe, to_ms
 from domain.market import Category, Instrument
+from exchange.paper.feed import PriceKind
 from exchange.paper.feeds.bar_feed import BarFeed
+from exchange.paper.feeds.basis_model import BasisWeek, basis_week
 from exchange.paper.feeds.interest_model import STAMP_MS, InterestWeeks
 from exchange.paper.feeds.market_model import (
     BARS_PER_DAY,
@@ -27,7 +29,9 @@ from exchange.paper.feeds.market_model import (
     symbol_week,
     traits_of,
 )
+from exchange.paper.feeds.ratio_model import RatioWeeks
 from exchange.paper.feeds.tick_path import BarBlock, Ints
+from exchange.paper.feeds.ticked_series import BarSource
 from exchange.paper.instruments import make_instrument
 from exchange.paper.options import TICKS_PER_MINUTE
 
@@ -67,18 +71,26 @@ class SymbolWeeks:
         self._beginning: float | None = None  # price at the beginning of history
         unit = float(price) * float(self.instruments[Category.LINEAR].qty_step)
         level = _INTEREST_DAYS * BARS_PER_DAY * self._traits.volume / unit
-        self.interest = InterestWeeks(seed, symbol, level, lambda week: self.block(Category.LINEAR, week))
+        # both follow the spot price, because the perpetual's own follows from open interest
+        self.interest = InterestWeeks(seed, symbol, level, lambda week: self.block(Category.SPOT, week))
+        self.ratio = RatioWeeks(seed, symbol, self._traits.scale, lambda week: self.block(Category.SPOT, week))
+        self._basis: BasisWeek | None = None
 
     def block(self, category: Category, week: int) -> BarBlock:
         """The 672 candles of a week in whole units of the instrument's tick and quantity step."""
-        blocks = self._blocks[category]
-        while len(blocks) <= week:
-            number = len(blocks)
-            made = self._week(number, self._last)
-            for kind, kept in self._blocks.items():
-                kept.append(self._in_units(kind, number, made, kept[-1] if kept else None))
-            self._last = made
-        return blocks[week]
+        while len(self._blocks[Category.LINEAR]) <= week and len(self._blocks[category]) <= week:
+            self._make(len(self._blocks[Category.LINEAR]))
+        return self._blocks[category][week]
+
+    def _make(self, number: int) -> None:
+        """The next week: the spot's first, then the open interest over it, then the perpetual's."""
+        made = self._last = self._week(number, self._last)
+        spot, linear = self._blocks[Category.SPOT], self._blocks[Category.LINEAR]
+        spot.append(self._in_units(Category.SPOT, number, made, np.zeros(BARS_PER_WEEK), spot))
+        interest = self.interest.levels(number)
+        returns = made.close - made.open
+        self._basis = basis_week(self._seed, self._symbol, number, returns, interest, self._traits.scale, self._basis)
+        linear.append(self._in_units(Category.LINEAR, number, made, self._basis.basis, linear))
 
     def _week(self, number: int, before: SymbolWeek | None) -> SymbolWeek:
         return symbol_week(self._seed, self._symbol, self._traits, number, self._factor.week(number), before)
@@ -93,13 +105,20 @@ class SymbolWeeks:
             self._beginning = float(self._price) * float(np.exp(-level))
         return self._beginning
 
-    def _in_units(self, category: Category, number: int, week: SymbolWeek, before: BarBlock | None) -> BarBlock:
+    def _in_units(
+        self,
+        category: Category,
+        number: int,
+        week: SymbolWeek,
+        basis: npt.NDArray[np.float64],
+        made: Sequence[BarBlock],
+    ) -> BarBlock:
         instrument = self.instruments[category]
         linear = category is Category.LINEAR
         price = self._price_at_beginning()
-        scale = price / float(instrument.tick_size) * (np.exp(week.basis) if linear else 1.0)
+        scale = price / float(instrument.tick_size) * np.exp(basis)
         close = np.maximum(_whole(np.exp(week.close) * scale), 1)
-        first = close[0] if before is None else before.close[-1]
+        first = made[-1].close[-1] if made else close[0]
         opening = np.concatenate([[first], close[:-1]])
         quote = week.volume if linear else week.volume * _SPOT_SHARE
         units = quote / (np.exp(week.close) * price * float(instrument.qty_step))
@@ -141,13 +160,27 @@ class SyntheticSource:
         return None
 
     def open_interest(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
-        last = last_ms - last_ms % interval_ms
-        first = max(first_ms, self.origin_ms, last - (limit - 1) * interval_ms)
         interest = self._weeks.interest
         return [
             (ms, interest.at((ms - self.origin_ms) // STAMP_MS) * self.qty_unit)
-            for ms in range(first + -first % interval_ms, last + 1, interval_ms)
+            for ms in self._stamps(interval_ms, first_ms, last_ms, limit)
         ]
+
+    def account_ratio(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
+        ratio = self._weeks.ratio
+        stamps = self._stamps(interval_ms, first_ms, last_ms, limit)
+        return [(ms, ratio.at((ms - self.origin_ms) // STAMP_MS)) for ms in stamps]
+
+    def _stamps(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> range:
+        last = last_ms - last_ms % interval_ms
+        first = max(first_ms, self.origin_ms, last - (limit - 1) * interval_ms)
+        return range(first + -first % interval_ms, last + 1, interval_ms)
+
+    def known_funding(self, at_ms: int) -> Decimal | None:
+        return None
+
+    def reference(self, kind: PriceKind) -> BarSource | None:
+        return None
 
 
 _COLUMNS = ("number", "open", "high", "low", "close", "volume")

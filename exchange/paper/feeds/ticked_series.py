@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from domain.candle import Timeframe, from_ms
 from domain.market import Instrument, Side
 from exchange.paper.feed import Bar, Liquidity, Tick
+from exchange.paper.feeds.candle_sums import Prices, Sums, columns, group_opens, sum_by
 from exchange.paper.feeds.tick_path import BarBlock, Ints, tick_block
 
 _CHUNK = 16
@@ -52,10 +53,6 @@ class BarSource(Protocol):
         """Turnover (quote coin) of the candles [first, last) where the source has it, NaN where it has not."""
         ...
 
-    def open_interest(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[tuple[int, Decimal]]:
-        """(stamp in ms, base coin) of the newest ``limit`` stamps in [first_ms, last_ms] that are on the interval."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
@@ -66,18 +63,6 @@ class _Chunk:
     qty: Ints
     buy: npt.NDArray[np.bool_]
     sequence: Ints
-
-
-class _Sums(NamedTuple):
-    """Candles as columns in whole units; ``turnover`` holds Python ints (price unit x quantity unit)."""
-
-    open_ms: Ints
-    open: Ints
-    high: Ints
-    low: Ints
-    close: Ints
-    volume: Ints
-    turnover: npt.NDArray[Any]
 
 
 class TickedSeries:
@@ -128,19 +113,23 @@ class TickedSeries:
 
     def bars(self, timeframe: Timeframe, start_ms: int, end_ms: int, now_ms: int) -> list[Bar]:
         """Candles with open time in [start_ms, end_ms] as known at ``now_ms``, oldest first."""
-        step = timeframe.milliseconds
+        sums = self._sums(timeframe, start_ms, end_ms, now_ms, counted=True)
+        return self._as_bars(sums, timeframe.milliseconds, now_ms) if sums else []
+
+    def prices(self, timeframe: Timeframe, start_ms: int, end_ms: int, now_ms: int) -> Prices:
+        """As ``bars``, without volume and turnover, as columns in price units: for many candles at once."""
+        sums = self._sums(timeframe, start_ms, end_ms, now_ms, counted=False)
+        return Prices(*sums[:5]) if sums else Prices(*[np.zeros(0, np.int64)] * 5)
+
+    def _sums(self, timeframe: Timeframe, start_ms: int, end_ms: int, now_ms: int, *, counted: bool) -> Sums | None:
         earliest = timeframe.floor_ms(self.source.origin_ms)
         first = max(timeframe.ceil_ms(start_ms), earliest)
         last = min(timeframe.floor_ms(end_ms), timeframe.floor_ms(min(now_ms, self._last_ms())))
         if first > last:
-            return []
-        below = step < self._length
-        sums = (
-            self._from_ticks(timeframe, first, last, now_ms)
-            if below
-            else self._from_bars(timeframe, first, last, now_ms)
-        )
-        return self._as_bars(sums, step, now_ms)
+            return None
+        if timeframe.milliseconds < self._length:
+            return self._from_ticks(timeframe, first, last, now_ms)
+        return self._from_bars(timeframe, first, last, now_ms, counted=counted)
 
     def liquidity(self, now_ms: int) -> Liquidity:
         """The book's spread and depth from the closed base candles before ``now_ms`` (up to 96 of them).
@@ -225,24 +214,27 @@ class TickedSeries:
             return price.astype(object) * qty
         return price * qty
 
-    def _from_bars(self, timeframe: Timeframe, first: int, last: int, now_ms: int) -> _Sums:
-        """Sums of closed base candles, and of the ticks so far of the forming one, opening in [first, last]."""
+    def _from_bars(self, timeframe: Timeframe, first: int, last: int, now_ms: int, *, counted: bool) -> Sums:
+        """Sums of closed base candles, and of the ticks so far of the forming one, opening in [first, last].
+
+        Turnover, which may need the ticks of all of them, is left at 0 unless ``counted``.
+        """
         origin, length, count = self.source.origin_ms, self._length, self.source.count
         closed_end = self.number_at(now_ms) if count is None else min(self.number_at(now_ms), count)
         begin = max((first - origin) // length, 0)
         end = (last + timeframe.milliseconds - origin) // length
         closed = self.source.block(begin, max(min(end, closed_end), begin))
-        parts = [_Sums(origin + closed.number * length, *_columns(closed), self._turnover(closed))]
+        turnover = self._turnover(closed) if counted else np.zeros(len(closed), np.int64)
+        parts = [Sums(origin + closed.number * length, *columns(closed), closed.volume, turnover)]
         if begin <= closed_end < end and (count is None or closed_end < count):
             open_ms = origin + closed_end * length
             chunk = self._chunk(closed_end // _CHUNK)
             seen = slice(*np.searchsorted(chunk.ms, (open_ms - 1, now_ms), side="right"))
             parts.append(self._group(chunk, seen, np.full(len(chunk.ms[seen]), open_ms, np.int64)))
-        joined = _Sums(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        opens = joined.open_ms - (joined.open_ms - timeframe.origin_ms) % timeframe.milliseconds
-        return _sum_by(opens, joined)
+        joined = Sums(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return sum_by(group_opens(joined.open_ms, timeframe), joined)
 
-    def _from_ticks(self, timeframe: Timeframe, first: int, last: int, now_ms: int) -> _Sums:
+    def _from_ticks(self, timeframe: Timeframe, first: int, last: int, now_ms: int) -> Sums:
         """Sums of ticks for candles shorter than the base, those without a tick filled with the price before."""
         step = timeframe.milliseconds
         begin = self.number_at(first)
@@ -263,11 +255,11 @@ class TickedSeries:
         volume = np.where(hit, made.volume[at], 0) if len(made.volume) else np.zeros(len(grid), np.int64)
         turnover = np.where(hit, made.turnover[at], 0) if len(made.turnover) else np.zeros(len(grid), object)
         wanted = (grid >= first) & (hit | (grid + step <= now_ms))
-        return _Sums(*(column[wanted] for column in (grid, *filled, volume, turnover)))
+        return Sums(*(column[wanted] for column in (grid, *filled, volume, turnover)))
 
-    def _group(self, chunk: _Chunk, seen: slice, opens: Ints) -> _Sums:
+    def _group(self, chunk: _Chunk, seen: slice, opens: Ints) -> Sums:
         price, qty = chunk.price[seen], chunk.qty[seen]
-        return _sum_by(opens, _Sums(opens, price, price, price, price, qty, self._products(price, qty).astype(object)))
+        return sum_by(opens, Sums(opens, price, price, price, price, qty, self._products(price, qty).astype(object)))
 
     def _turnover(self, closed: BarBlock) -> npt.NDArray[np.object_]:
         """Turnover of closed base candles in whole units, by the rule of the module's docstring."""
@@ -302,30 +294,10 @@ class TickedSeries:
         np.add.at(total, chunk.sequence // self._per_bar - first, products)
         return total.astype(object)
 
-    def _as_bars(self, sums: _Sums, step: int, now_ms: int) -> list[Bar]:
+    def _as_bars(self, sums: Sums, step: int, now_ms: int) -> list[Bar]:
         price, qty = self.source.price_unit, self.source.qty_unit
         money = price * qty
         return [
             Bar(from_ms(at), o * price, hi * price, lo * price, c * price, v * qty, w * money, at + step <= now_ms)
             for at, o, hi, lo, c, v, w in zip(*(column.tolist() for column in sums), strict=True)
         ]
-
-
-def _columns(bars: BarBlock) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    return bars.open, bars.high, bars.low, bars.close, bars.volume
-
-
-def _sum_by(opens: Ints, rows: _Sums) -> _Sums:
-    """``rows`` (in time order) summed into one candle per distinct value of ``opens``."""
-    if len(opens) == 0:
-        return _Sums(opens, *rows[1:])
-    starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
-    return _Sums(
-        opens[starts],
-        rows.open[starts],
-        np.maximum.reduceat(rows.high, starts),
-        np.minimum.reduceat(rows.low, starts),
-        rows.close[np.append(starts[1:], len(opens)) - 1],
-        np.add.reduceat(rows.volume, starts),
-        np.add.reduceat(rows.turnover, starts),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,6 +33,14 @@ class TradeTape:
     def last_price(self) -> Decimal:
         return self._ticks[-1].price if self._ticks else self.opening
 
+    def __len__(self) -> int:
+        return len(self._ticks)
+
+    @property
+    def first_at(self) -> datetime | None:
+        """When the first trade was; None before any."""
+        return self._times[0] if self._times else None
+
     def append(self, tick: Tick) -> None:
         """Add a trade not older than the last."""
         self._ticks.append(tick)
@@ -42,6 +51,14 @@ class TradeTape:
         else:
             self._minute_times.append(minute)
             self._minutes.append(_first(minute, tick))
+
+    def forget(self, before: datetime) -> None:
+        """Drop the trades before an instant, and the candles of the minutes before it."""
+        end = bisect_left(self._times, before)
+        self.opening = self._ticks[end - 1].price if end else self.opening
+        minutes = bisect_left(self._minute_times, Timeframe.M1.floor(before))
+        del self._ticks[:end], self._times[:end]
+        del self._minutes[:minutes], self._minute_times[:minutes]
 
     def between(self, after: datetime, until: datetime) -> list[Tick]:
         """Trades with ``after < at <= until``."""
@@ -74,6 +91,14 @@ class TradeTape:
             price = self._ticks[before - 1].price if before else self.opening
             total = Bar(open_time, price, price, price, price, _ZERO, _ZERO, confirmed=True)
         return replace(total, confirmed=True)
+
+
+def merged(open_time: datetime, parts: Iterable[Bar]) -> Bar | None:
+    """The forming candle of consecutive shorter ones; None where nothing was traded."""
+    total: Bar | None = None
+    for part in (each for each in parts if each.volume):
+        total = replace(part, open_time=open_time, confirmed=False) if total is None else _sum(total, part)
+    return total
 
 
 def _first(open_time: datetime, tick: Tick) -> Bar:

@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.market import Category, Side
 from exchange.paper.core.account import Applied, apply, apply_tick
-from exchange.paper.core.commands import Command, Deposit, PlaceOrder
+from exchange.paper.core.commands import AmendOrder, Command, Deposit, PlaceOrder
 from exchange.paper.core.events import Event
 from exchange.paper.core.model import Order
 from exchange.paper.core.state import AccountState
@@ -38,13 +38,22 @@ class Account:
         fields: dict[str, Any] = {"market_unit": unit, "order_type": "Market", "symbol": "BTCUSDT"} | more
         return self._do(PlaceOrder(at=self.now, category=category, side=side, qty=D(qty), **fields)).orders[0]
 
+    def limit(self, category: Category, side: Side, qty: str, price: str, **more: Any) -> Order:
+        """Place a limit order; the order as accepted, with what it took at once."""
+        return self.place(category, side, qty, order_type="Limit", market_unit="", price=D(price), **more)
+
+    def amend(self, order: Order, **changes: Any) -> Order:
+        """Amend an open order; the order as amended."""
+        command = AmendOrder(self.now, order.category, order.symbol, order_id=order.order_id, **changes)
+        return self._do(command).orders[0]
+
     def do(self, command: Command) -> list[Event]:
         return self._do(command).events
 
-    def tick(self, category: Category, price: str) -> list[Event]:
-        """The price trades; what that triggered."""
+    def tick(self, category: Category, price: str, qty: str = "1") -> list[Event]:
+        """``qty`` coins trade at the price; what that caused."""
         self.now += timedelta(seconds=1)
         self.market.set_price(category, "BTCUSDT", D(price))
-        tick = Tick(category, "BTCUSDT", self.now, D(price), D(1), Side.BUY, 1)
+        tick = Tick(category, "BTCUSDT", self.now, D(price), D(qty), Side.BUY, 1)
         self.events = apply_tick(self.state, self.market, tick)
         return self.events

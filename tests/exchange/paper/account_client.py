@@ -36,9 +36,9 @@ def refusal_code(call: Callable[..., Any], **arguments: Any) -> int:
     raise AssertionError(f"not refused: {answer}")
 
 
-def push(exchange: PaperExchange, category: str, symbol: str, price: str) -> None:
-    """Make a trade happen on a manual market; returns when it is published."""
-    exchange.control("POST", "ticks", json=[{"category": category, "symbol": symbol, "price": price}])
+def push(exchange: PaperExchange, category: str, symbol: str, price: str, qty: str = "10") -> None:
+    """Make a trade of ``qty`` coins happen on a manual market; returns when it is published."""
+    exchange.control("POST", "ticks", json=[{"category": category, "symbol": symbol, "price": price, "qty": qty}])
 
 
 class PrivateStream:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from domain.market import Category, Instrument, Side
-from exchange.paper.feed import Bar, Interest, Liquidity, Tick
+from exchange.paper.feed import AccountRatio, Bar, Interest, Liquidity, PriceKind, Tick
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 D = Decimal
@@ -36,9 +36,14 @@ class FixedMarket:
         self._instruments = {(c, s): instrument(c, s) for c in Category for s in symbols}
         self._prices = {key: D(50_000) for key in self._instruments}
         self._liquidity = Liquidity(half_spread_bps=1.0, qty_per_bp=per_bp)
+        self.marks: dict[str, Decimal] = {}  # where the mark is not the last price
+        self.rate = D(0)  # of every funding
 
     def set_price(self, category: Category, symbol: str, price: Decimal) -> None:
         self._prices[(category, symbol)] = price
+
+    def set_depth(self, per_bp: float) -> None:
+        self._liquidity = Liquidity(half_spread_bps=1.0, qty_per_bp=per_bp)
 
     def instrument(self, category: Category, symbol: str) -> Instrument | None:
         return self._instruments.get((category, symbol))
@@ -46,15 +51,28 @@ class FixedMarket:
     def last_price(self, category: Category, symbol: str, now: datetime) -> Decimal:
         return self._prices[(category, symbol)]
 
+    def mark_price(self, symbol: str, now: datetime) -> Decimal:
+        return self.marks.get(symbol, self._prices[(Category.LINEAR, symbol)])
+
+    def index_price(self, symbol: str, now: datetime) -> Decimal:
+        return self._prices[(Category.SPOT, symbol)]
+
+    def funding_rate(self, symbol: str, at: datetime) -> Decimal:
+        return self.rate
+
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity:
         return self._liquidity
 
 
 class ListedFeed:
-    """A feed that tells the ticks it was given, one per entry of ``prices``: every symbol at that offset from START."""
+    """A feed that tells the ticks it was given, one per entry of ``prices``: every symbol at that offset from START.
+
+    Perpetuals mark at their last price, the index is the spot price, and ``rate`` is that of every funding.
+    """
 
     end: datetime | None = None
     start = START
+    rate = D(0)
 
     def __init__(self, prices: Iterable[tuple[timedelta, Decimal]] = (), epoch: str = "listed-1") -> None:
         self.epoch = epoch
@@ -91,6 +109,25 @@ class ListedFeed:
     def last_price(self, category: Category, symbol: str, now: datetime) -> Decimal:
         known = self.recent_ticks(category, symbol, now, 1)
         return known[0].price if known else D(50_000)
+
+    def mark_price(self, symbol: str, now: datetime) -> Decimal:
+        return self.last_price(Category.LINEAR, symbol, now)
+
+    def index_price(self, symbol: str, now: datetime) -> Decimal:
+        return self.last_price(Category.SPOT, symbol, now)
+
+    def price_bars(
+        self, kind: PriceKind, symbol: str, timeframe: str, start: datetime, end: datetime, now: datetime
+    ) -> list[Bar]:
+        return []
+
+    def funding_rate(self, symbol: str, at: datetime, now: datetime | None = None) -> Decimal:
+        return self.rate
+
+    def account_ratio(
+        self, symbol: str, interval_ms: int, start: datetime, end: datetime, now: datetime, limit: int
+    ) -> list[AccountRatio]:
+        return []
 
     def liquidity(self, category: Category, symbol: str, now: datetime) -> Liquidity:
         return self._market.liquidity(category, symbol, now)

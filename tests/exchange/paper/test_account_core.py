@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from domain.market import Category, Side
-from exchange.paper.core.commands import CancelAll, CancelOrder, Deposit, SetLeverage, SetStopLoss
+from exchange.paper.core.commands import CancelAll, CancelOrder, Deposit, SetLeverage, SetTradingStop
 from exchange.paper.core.events import Event, Executed, OrderChanged, PositionChanged, WalletChanged
-from exchange.paper.core.model import OrderFilter, OrderStatus
+from exchange.paper.core.model import Exit, OrderFilter, OrderStatus
 from exchange.paper.core.refusal import Refusal
 from tests.exchange.paper.account_case import Account
 from tests.exchange.paper.account_market import START, FixedMarket
@@ -113,7 +113,7 @@ def test_a_linear_round_trip_realises_exactly_the_difference_less_fees(account: 
 
 
 def test_an_order_larger_than_the_opposite_position_turns_it(account: Account) -> None:
-    account.place(LINEAR, Side.BUY, "0.1", stop_loss=D(49_000))
+    account.place(LINEAR, Side.BUY, "0.1", stop_loss=Exit(D(49_000)))
     account.place(LINEAR, Side.SELL, "0.3")
     position = account.state.positions["BTCUSDT"]
     assert (position.side, position.size, position.stop_loss) == (Side.SELL, D("0.2"), None)
@@ -160,7 +160,7 @@ def test_reduce_only_is_clipped_to_the_position(account: Account) -> None:
 
 
 def test_the_stop_loss_of_an_entry_follows_the_size_of_the_position(account: Account) -> None:
-    account.place(LINEAR, Side.BUY, "0.01", stop_loss=D(49_000))
+    account.place(LINEAR, Side.BUY, "0.01", stop_loss=Exit(D(49_000)))
     (stop,) = account.state.orders.values()
     assert (stop.qty, stop.status, stop.trigger_rises) == (D("0.01"), OrderStatus.UNTRIGGERED, False)
     account.place(LINEAR, Side.BUY, "0.02")
@@ -172,7 +172,7 @@ def test_the_stop_loss_of_an_entry_follows_the_size_of_the_position(account: Acc
 
 
 def test_a_crossed_stop_loss_closes_the_position_under_no_link_id(account: Account) -> None:
-    account.place(LINEAR, Side.SELL, "0.01", stop_loss=D(51_000), link_id="p-E1")
+    account.place(LINEAR, Side.SELL, "0.01", stop_loss=Exit(D(51_000)), link_id="p-E1")
     assert account.tick(LINEAR, "50999.9") == []
     account.tick(LINEAR, "51000")
     assert statuses(account.events) == [OrderStatus.TRIGGERED, OrderStatus.FILLED]
@@ -185,25 +185,25 @@ def test_a_crossed_stop_loss_closes_the_position_under_no_link_id(account: Accou
 
 
 def test_a_stop_loss_on_the_wrong_side_is_refused(account: Account) -> None:
-    refused(account, 10001, lambda: account.place(LINEAR, Side.BUY, "0.01", stop_loss=D(50_000)))
-    refused(account, 10001, lambda: account.place(LINEAR, Side.SELL, "0.01", stop_loss=D(49_000)))
-    refused(account, 10001, lambda: account.place(LINEAR, Side.BUY, "0.01", stop_loss=D("49000.05")))
+    refused(account, 10001, lambda: account.place(LINEAR, Side.BUY, "0.01", stop_loss=Exit(D(50_000))))
+    refused(account, 10001, lambda: account.place(LINEAR, Side.SELL, "0.01", stop_loss=Exit(D(49_000))))
+    refused(account, 10001, lambda: account.place(LINEAR, Side.BUY, "0.01", stop_loss=Exit(D("49000.05"))))
 
 
 def test_trading_stop_sets_moves_and_clears_the_stop(account: Account) -> None:
-    refused(account, 10001, lambda: account.do(SetStopLoss(START, "BTCUSDT", D(49_000))))
+    refused(account, 10001, lambda: account.do(SetTradingStop(START, "BTCUSDT", stop_loss=Exit(D(49_000)))))
     account.place(LINEAR, Side.BUY, "0.01")
-    refused(account, 34040, lambda: account.do(SetStopLoss(START, "BTCUSDT", D(0))))
-    account.do(SetStopLoss(START, "BTCUSDT", D(49_000)))
-    refused(account, 34040, lambda: account.do(SetStopLoss(START, "BTCUSDT", D(49_000))))
-    account.do(SetStopLoss(START, "BTCUSDT", D(49_500)))
+    refused(account, 34040, lambda: account.do(SetTradingStop(START, "BTCUSDT", stop_loss=Exit(D(0)))))
+    account.do(SetTradingStop(START, "BTCUSDT", stop_loss=Exit(D(49_000))))
+    refused(account, 34040, lambda: account.do(SetTradingStop(START, "BTCUSDT", stop_loss=Exit(D(49_000)))))
+    account.do(SetTradingStop(START, "BTCUSDT", stop_loss=Exit(D(49_500))))
     assert [o.trigger_price for o in account.state.orders.values()] == [D(49_500)]
-    account.do(SetStopLoss(START, "BTCUSDT", D(0)))
+    account.do(SetTradingStop(START, "BTCUSDT", stop_loss=Exit(D(0))))
     assert not account.state.orders
 
 
 def test_cancelling_the_stop_order_takes_the_stop_loss_off_the_position(account: Account) -> None:
-    account.place(LINEAR, Side.BUY, "0.01", stop_loss=D(49_000))
+    account.place(LINEAR, Side.BUY, "0.01", stop_loss=Exit(D(49_000)))
     events = account.do(CancelAll(START, LINEAR))
     assert statuses(events) == [OrderStatus.DEACTIVATED]
     assert [e.position.stop_loss for e in events if isinstance(e, PositionChanged)] == [None]
@@ -239,10 +239,10 @@ def test_a_linear_conditional_order_needs_a_direction_and_the_right_side(account
     refused(
         account, 110093, lambda: account.place(LINEAR, Side.BUY, "0.01", trigger_price=D(51_000), trigger_direction=2)
     )
-    account.place(LINEAR, Side.BUY, "0.01", trigger_price=D(51_000), trigger_direction=1, stop_loss=D(50_500))
+    account.place(LINEAR, Side.BUY, "0.01", trigger_price=D(51_000), trigger_direction=1, stop_loss=Exit(D(50_500)))
     account.tick(LINEAR, "51000")
     assert statuses(account.events) == [OrderStatus.TRIGGERED, OrderStatus.FILLED, OrderStatus.UNTRIGGERED]
-    assert account.state.positions["BTCUSDT"].stop_loss == D(50_500)
+    assert account.state.positions["BTCUSDT"].stop_loss == Exit(D(50_500))
 
 
 def test_a_reduce_only_conditional_is_cancelled_when_nothing_is_left_to_reduce(account: Account) -> None:
@@ -296,14 +296,14 @@ def test_a_refused_order_leaves_its_link_id_free(account: Account) -> None:
         (SPOT, "0.01", {"reduce_only": True}, 10001),
         (SPOT, "0.01", {"trigger_price": D(60_000)}, 10001),
         (SPOT, "0.01", {"order_filter": OrderFilter.STOP_ORDER}, 10001),
-        (SPOT, "0.01", {"order_filter": OrderFilter.TPSL_ORDER, "trigger_price": D(60_000)}, 10001),
+        (SPOT, "0.01", {"order_filter": OrderFilter.TPSL_ORDER}, 10001),
         (SPOT, "0.01", {"order_filter": OrderFilter.STOP_ORDER, "trigger_price": D("60000.001")}, 170134),
         (LINEAR, "0.0001", {}, 10001),
         (LINEAR, "0.0015", {}, 10001),
         (LINEAR, "101", {}, 10001),
         (LINEAR, "0.01", {"market_unit": "quoteCoin"}, 10001),
         (LINEAR, "0.01", {"trigger_price": D("60000.05"), "trigger_direction": 1}, 10001),
-        (LINEAR, "0.01", {"stop_loss": D(40_000), "reduce_only": True}, 10001),
+        (LINEAR, "0.01", {"stop_loss": Exit(D(40_000)), "reduce_only": True}, 10001),
     ],
 )
 def test_filters_refuse_with_the_exchanges_codes(

@@ -23,7 +23,7 @@ _numbers = count(1)
 @pytest.fixture(scope="module")
 def running() -> Iterator[PaperExchange]:
     with scratch_folder() as folder:
-        options = ("--manual", "--symbols", "BTCUSDT=50000", "--deposit", "USDT=10000000")
+        options = ("--manual", "--symbols", "BTCUSDT=50000", "--deposit", "USDT=10000000", "--rate-limits", "off")
         process = paper_exchange_process(folder / "data", *options).start()
         yield process
         process.stop()

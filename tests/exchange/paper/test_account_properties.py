@@ -18,16 +18,18 @@ from domain.market import Category, Side
 from exchange.paper.core.account import apply, apply_tick
 from exchange.paper.core.audit import audit
 from exchange.paper.core.commands import (
+    AmendOrder,
     CancelAll,
     CancelOrder,
     Command,
     Deposit,
     PlaceOrder,
     SetLeverage,
-    SetStopLoss,
+    SetTradingStop,
 )
 from exchange.paper.core.events import Event, Executed, Logged, OrderChanged
-from exchange.paper.core.model import OrderFilter
+from exchange.paper.core.locks import locked
+from exchange.paper.core.model import Exit, OrderFilter
 from exchange.paper.core.refusal import Refusal
 from exchange.paper.core.state import AccountState
 from exchange.paper.feed import Tick
@@ -41,7 +43,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 categories = st.sampled_from(list(Category))
 symbols = st.sampled_from(SYMBOLS)
 quantities = st.integers(1, 4000).map(lambda n: D(n) / 1000)
-prices = st.integers(300_000, 700_000).map(lambda n: D(n) / 10)
+prices = st.integers(450_000, 550_000).map(lambda n: D(n) / 10) | st.integers(300_000, 700_000).map(lambda n: D(n) / 10)
 links = st.integers(0, 30).map(lambda n: f"link-{n}" if n else "")
 
 
@@ -52,8 +54,27 @@ class Traded:
     category: Category
     symbol: str
     price: Decimal
+    qty: Decimal = Decimal(1)
 
 
+@dataclass(frozen=True)
+class Meant:
+    """An amendment of the open order of this number, or its cancellation when nothing would change."""
+
+    number: int
+    changes: dict[str, Any]
+
+    def command(self, state: AccountState) -> Command | None:
+        if not state.orders:
+            return None
+        order = list(state.orders.values())[self.number % len(state.orders)]
+        if not self.changes:
+            return CancelOrder(START, order.category, order.symbol, order_id=order.order_id)
+        return AmendOrder(START, order.category, order.symbol, order_id=order.order_id, **self.changes)
+
+
+trigger_bys = st.sampled_from(["LastPrice", "LastPrice", "MarkPrice", "IndexPrice"])
+exits = st.none() | st.builds(Exit, prices, trigger_bys, st.none() | prices)
 places = st.builds(
     PlaceOrder,
     at=st.just(START),
@@ -64,11 +85,65 @@ places = st.builds(
     qty=quantities | st.integers(5, 200_000).map(D),
     link_id=links,
     market_unit=st.sampled_from(["", "", "baseCoin", "quoteCoin"]),
-    order_filter=st.sampled_from([OrderFilter.ORDER, OrderFilter.ORDER, OrderFilter.STOP_ORDER]),
+    order_filter=st.sampled_from([OrderFilter.ORDER, *OrderFilter]),
     trigger_price=st.none() | prices,
     trigger_direction=st.integers(0, 2),
+    trigger_by=trigger_bys,
     reduce_only=st.booleans(),
-    stop_loss=st.none() | prices,
+    stop_loss=st.none() | st.builds(Exit, prices),
+)
+limits = st.builds(
+    PlaceOrder,
+    at=st.just(START),
+    category=categories,
+    symbol=symbols,
+    side=st.sampled_from(list(Side)),
+    order_type=st.just("Limit"),
+    qty=quantities,
+    price=prices,
+    time_in_force=st.sampled_from(["", "GTC", "IOC", "FOK", "PostOnly"]),
+    link_id=links,
+    reduce_only=st.sampled_from([False, False, True]),
+    take_profit=exits,
+    stop_loss=exits,
+    tpsl_mode=st.sampled_from(["", "Full", "Partial"]),
+)
+resting = st.builds(
+    PlaceOrder,
+    at=st.just(START),
+    category=categories,
+    symbol=symbols,
+    side=st.sampled_from(list(Side)),
+    order_type=st.just("Limit"),
+    qty=quantities,
+    price=prices,
+    link_id=links,
+)
+waiting_limits = st.builds(
+    PlaceOrder,
+    at=st.just(START),
+    category=st.just(Category.SPOT),
+    symbol=symbols,
+    side=st.sampled_from(list(Side)),
+    order_type=st.just("Limit"),
+    qty=quantities,
+    price=prices,
+    link_id=links,
+    order_filter=st.sampled_from([OrderFilter.STOP_ORDER, OrderFilter.TPSL_ORDER]),
+    trigger_price=prices,
+)
+moves = st.builds(
+    Meant,
+    number=st.integers(0, 20),
+    changes=st.fixed_dictionaries(
+        {},
+        optional={
+            "qty": quantities,
+            "price": prices,
+            "trigger_price": prices,
+            "stop_loss_price": prices | st.just(D(0)),
+        },
+    ),
 )
 entries = st.builds(
     PlaceOrder,
@@ -78,19 +153,28 @@ entries = st.builds(
     side=st.sampled_from(list(Side)),
     order_type=st.just("Market"),
     qty=quantities,
-    stop_loss=st.none() | prices,
+    stop_loss=st.none() | st.builds(Exit, prices),
 )
 steps = st.one_of(
     places,
     entries,
     entries,
+    limits,
+    resting,
+    resting,
+    waiting_limits,
+    resting,
+    moves,
+    moves,
     st.builds(CancelOrder, at=st.just(START), category=categories, symbol=symbols, link_id=links),
     st.builds(CancelAll, at=st.just(START), category=categories, symbol=st.none() | symbols),
     st.builds(SetLeverage, at=st.just(START), symbol=symbols, leverage=st.integers(1, 120).map(D)),
-    st.builds(SetStopLoss, at=st.just(START), symbol=symbols, stop_loss=st.just(D(0)) | prices),
+    st.builds(SetTradingStop, at=st.just(START), symbol=symbols, stop_loss=st.builds(Exit, st.just(D(0)) | prices)),
     st.builds(Traded, category=categories, symbol=symbols, price=prices),
-    st.builds(Traded, category=categories, symbol=symbols, price=prices),
+    st.builds(Traded, category=categories, symbol=symbols, price=prices, qty=quantities),
 )
+
+Step = Command | Traded | Meant
 
 
 @dataclass
@@ -108,11 +192,14 @@ class Told:
         return [e.row for e in self.events if isinstance(e, Logged)]
 
 
-def step(state: AccountState, market: FixedMarket, what: Command | Traded, now: datetime) -> list[Event]:
+def step(state: AccountState, market: FixedMarket, what: Step, now: datetime) -> list[Event]:
     """Do one step; a refused one is checked to have changed nothing."""
+    if isinstance(what, Meant):
+        command = what.command(state)
+        return [] if command is None else step(state, market, command, now)
     if isinstance(what, Traded):
         market.set_price(what.category, what.symbol, what.price)
-        tick = Tick(what.category, what.symbol, now, what.price, D(1), Side.BUY, 0)
+        tick = Tick(what.category, what.symbol, now, what.price, what.qty, Side.BUY, 0)
         return apply_tick(state, market, tick)
     before = state.copy()
     try:
@@ -129,7 +216,7 @@ def opened() -> tuple[AccountState, FixedMarket, Told]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(steps, max_size=40))
-def test_books_balance_after_every_step(script: list[Command | Traded]) -> None:
+def test_books_balance_after_every_step(script: list[Step]) -> None:
     state, market, told = opened()
     for number, what in enumerate(script):
         told.events += step(state, market, what, START + timedelta(seconds=number))
@@ -141,7 +228,7 @@ def test_books_balance_after_every_step(script: list[Command | Traded]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(steps, max_size=40))
-def test_every_order_tells_what_its_executions_add_up_to(script: list[Command | Traded]) -> None:
+def test_every_order_tells_what_its_executions_add_up_to(script: list[Step]) -> None:
     state, market, told = opened()
     for number, what in enumerate(script):
         told.events += step(state, market, what, START + timedelta(seconds=number))
@@ -160,7 +247,7 @@ def test_every_order_tells_what_its_executions_add_up_to(script: list[Command | 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(steps, max_size=40))
-def test_a_position_with_a_stop_loss_has_one_stop_order_of_its_size(script: list[Command | Traded]) -> None:
+def test_a_position_with_a_stop_loss_has_one_stop_order_of_its_size(script: list[Step]) -> None:
     state, market, _ = opened()
     for number, what in enumerate(script):
         step(state, market, what, START + timedelta(seconds=number))
@@ -172,13 +259,73 @@ def test_a_position_with_a_stop_loss_has_one_stop_order_of_its_size(script: list
                 assert stops == []
             else:
                 assert position.side is not None
-                wanted = (position.stop_order_id, position.size, position.stop_loss, position.side.opposite)
+                wanted = (
+                    position.stop_order_id,
+                    position.size,
+                    position.stop_loss.trigger_price,
+                    position.side.opposite,
+                )
                 assert [(o.order_id, o.qty, o.trigger_price, o.side) for o in stops] == [wanted]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(steps, max_size=40))
+def test_spot_orders_never_lock_a_coin_the_account_does_not_have(script: list[Step]) -> None:
+    state, market, _ = opened()
+    for number, what in enumerate(script):
+        if isinstance(what, PlaceOrder | SetLeverage | SetTradingStop) and getattr(what, "category", None) != "spot":
+            continue  # what a perpetual loses is paid from the coin that buys lock
+        step(state, market, what, START + timedelta(seconds=number))
+        for coin in ("USDT", "BTC", "ETH"):
+            assert 0 <= locked(state, coin) <= state.balance(coin)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(steps, max_size=40))
+def test_a_maker_fills_at_its_own_price_and_all_of_them_no_more_than_was_traded(script: list[Step]) -> None:
+    state, market, _ = opened()
+    for number, what in enumerate(script):
+        before = {o.order_id: o.snapshot() for o in state.orders.values()}
+        events = step(state, market, what, START + timedelta(seconds=number))
+        makers = [e.execution for e in events if isinstance(e, Executed) and e.execution.is_maker]
+        if not isinstance(what, Traded):
+            assert not makers
+            continue
+        assert sum((fill.qty for fill in makers), D(0)) <= what.qty
+        for fill in makers:
+            order = before[fill.order_id]
+            assert fill.price == order.price
+            assert what.price < fill.price if fill.side is Side.BUY else what.price > fill.price
+            assert fill.qty <= order.left
+
+
+@settings(max_examples=100, deadline=None)
+@given(categories, st.sampled_from(list(Side)), st.integers(2, 60_000), st.integers(1, 59_999))
+def test_splitting_an_order_in_one_instant_saves_nothing(category: Category, side: Side, qty: int, part: int) -> None:
+    pieces = [D(min(part, qty - 1)) / 1000, D(qty - min(part, qty - 1)) / 1000]
+
+    def cost(sizes: list[Decimal]) -> Decimal:
+        state, market, _ = opened()
+        for coin, amount in (("USDT", D(10**8)), ("BTC", D(1000))):
+            apply(state, market, Deposit(START, coin, amount))
+        unit = "baseCoin" if category is Category.SPOT else ""
+        fills = [
+            e.execution
+            for size in sizes
+            for e in apply(
+                state, market, PlaceOrder(START, category, "BTCUSDT", side, "Market", size, market_unit=unit)
+            ).events
+            if isinstance(e, Executed)
+        ]
+        assert sum(fill.qty for fill in fills) == D(qty) / 1000
+        return sum((fill.value for fill in fills), D(0)) * (1 if side is Side.BUY else -1)
+
+    assert cost(pieces) >= cost([D(qty) / 1000])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(steps, max_size=25))
-def test_the_same_script_gives_the_same_events(script: list[Command | Traded]) -> None:
+def test_the_same_script_gives_the_same_events(script: list[Step]) -> None:
     runs = []
     for _ in range(2):
         state, market, told = opened()
@@ -190,7 +337,7 @@ def test_the_same_script_gives_the_same_events(script: list[Command | Traded]) -
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(steps, max_size=25))
-def test_the_journal_gives_the_state_back(script: list[Command | Traded]) -> None:
+def test_the_journal_gives_the_state_back(script: list[Step]) -> None:
     async def check(directory: Path) -> None:
         state, market, told = opened()
         journal = Journal(directory, "market-1")

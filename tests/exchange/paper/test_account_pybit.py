@@ -46,6 +46,8 @@ def exchange() -> Iterator[PaperExchange]:
             "USDT=1000000",
             "--read-only-key",
             ":".join(READ_ONLY),
+            "--rate-limits",
+            "off",
         ).start()
         yield process
         process.stop()
@@ -174,7 +176,9 @@ def test_trading_stop_moves_the_stop_of_an_open_position(http: Any) -> None:
     assert the_one(http.get_positions(category="linear", symbol="SOLUSDT"))["stopLoss"] == "155"
     assert refusal_code(http.set_trading_stop, **stop, stopLoss="155") == 34040
     assert refusal_code(http.set_trading_stop, **stop, stopLoss="145") == 10001
-    assert refusal_code(http.set_trading_stop, **stop, takeProfit="100") == 10001
+    assert refusal_code(http.set_trading_stop, **stop, takeProfit="151") == 10001
+    http.set_trading_stop(**stop, takeProfit="100")
+    assert the_one(http.get_positions(category="linear", symbol="SOLUSDT"))["takeProfit"] == "100"
     market(http, "linear", "Buy", "1", "SOLUSDT", reduceOnly=True)
     assert http.get_positions(category="linear", settleCoin="USDT")["result"]["list"] == []
 
@@ -228,7 +232,8 @@ def test_a_duplicate_link_id_is_refused_and_the_first_order_found_by_it(http: An
         ({"qty": "-1"}, 10001),
         ({"side": "Long"}, 10001),
         ({"category": "option"}, 10001),
-        ({"orderType": "Limit", "price": "40000"}, 10001),
+        ({"orderType": "Limit"}, 10001),
+        ({"orderType": "Limit", "price": "60000"}, 170193),
         ({"orderLinkId": "x" * 37}, 10001),
         ({"takeProfit": "60000"}, 10001),
         ({"positionIdx": 1}, 10001),
@@ -321,3 +326,176 @@ def test_a_subscription_is_acknowledged_late_enough_for_slow_clients_and_loses_n
         assert (first["topic"], second["topic"]) == ("execution.spot", "order")
         assert {row["orderId"] for row in first["data"] + second["data"]} == {order["orderId"]}
         assert ask(connection, op="subscribe", args=["orders"])["success"] is False
+
+
+def limit(http: Any, category: str, side: str, qty: str, price: str, symbol: str = "ETHUSDT", **more: Any) -> Any:
+    answer = http.place_order(
+        category=category, symbol=symbol, side=side, orderType="Limit", qty=qty, price=price, **more
+    )
+    return answer["result"]
+
+
+@pytest.mark.parametrize("category", ["spot", "linear"])
+def test_a_limit_order_rests_is_amended_and_fills_as_maker(
+    exchange: PaperExchange, http: Any, stream: PrivateStream, link: str, category: str
+) -> None:
+    order = limit(http, category, "Buy", "0.5", "1990", orderLinkId=f"{link}-{category}")
+    stream.wait_for("order", order["orderId"], orderStatus="New")
+    shown = the_one(http.get_open_orders(category=category, symbol="ETHUSDT"))
+    assert (shown["price"], shown["qty"], shown["leavesQty"], shown["timeInForce"]) == ("1990", "0.5", "0.5", "GTC")
+    assert shown["leavesValue"] == "995"
+    named = {"category": category, "symbol": "ETHUSDT", "orderLinkId": f"{link}-{category}"}
+    assert http.amend_order(**named, qty="0.7", price="1980")["result"]["orderId"] == order["orderId"]
+    assert refusal_code(http.amend_order, **named, qty="0.7") == 10001
+    push(exchange, category, "ETHUSDT", "1979")
+    told = stream.wait_for("order", order["orderId"], orderStatus="Filled")
+    assert (told["avgPrice"], told["cumExecQty"]) == ("1980", "0.7")
+    execution = stream.wait_for("execution", order["orderId"])
+    assert (execution["isMaker"], execution["execPrice"], execution["orderPrice"]) == (True, "1980", "1980")
+    assert refusal_code(http.amend_order, **named, qty="0.8") == (170213 if category == "spot" else 110001)
+    push(exchange, category, "ETHUSDT", "2000")
+
+
+def test_a_post_only_order_that_would_take_is_accepted_and_told_as_ended(http: Any, stream: PrivateStream) -> None:
+    for category, status in (("spot", "Rejected"), ("linear", "Cancelled")):
+        price = the_one(http.get_tickers(category=category, symbol="ETHUSDT"))["ask1Price"]
+        order = limit(http, category, "Buy", "0.5", price, timeInForce="PostOnly")
+        told = stream.wait_for("order", order["orderId"])
+        assert (told["orderStatus"], told["rejectReason"]) == (status, "EC_PostOnlyWillTakeLiquidity")
+
+
+def test_a_batch_does_each_item_by_itself(http: Any) -> None:
+    good = {"symbol": "ETHUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "1900"}
+    links = [f"batch-{n}" for n in range(3)]
+    items = [{**good, "orderLinkId": links[0]}, {**good, "side": "Long"}, {**good, "orderLinkId": links[1]}]
+    answer = http.place_batch_order(category="linear", request=items)
+    first, refused, second = answer["result"]["list"]
+    assert [o["code"] for o in answer["retExtInfo"]["list"]] == [0, 10001, 0]
+    assert (first["orderLinkId"], second["orderLinkId"], refused["orderId"]) == (links[0], links[1], "")
+    assert first["orderId"]
+    assert int(first["createAt"]) > 0
+    amends = [{"symbol": "ETHUSDT", "orderLinkId": link, "price": "1890"} for link in links]
+    answer = http.amend_batch_order(category="linear", request=amends)
+    assert [o["code"] for o in answer["retExtInfo"]["list"]] == [0, 0, 110001]
+    cancels = [{"symbol": "ETHUSDT", "orderId": first["orderId"]}, {"symbol": "ETHUSDT", "orderLinkId": links[1]}]
+    answer = http.cancel_batch_order(category="linear", request=cancels)
+    assert [o["code"] for o in answer["retExtInfo"]["list"]] == [0, 0]
+    closed = http.get_order_history(category="linear", orderLinkId=links[1])
+    assert (the_one(closed)["orderStatus"], the_one(closed)["price"]) == ("Cancelled", "1890")
+    assert refusal_code(http.place_batch_order, category="spot", request=[good] * 11) == 10001
+
+
+def test_cancel_all_keeps_to_its_scope(http: Any) -> None:
+    http.cancel_all_orders(category="linear", settleCoin="USDT")
+    plain = limit(http, "linear", "Buy", "0.1", "1900")
+    waiting = market(http, "linear", "Buy", "0.1", "ETHUSDT", triggerPrice="2100", triggerDirection=1)
+    other = limit(http, "linear", "Buy", "0.1", "149", symbol="SOLUSDT")
+
+    def cancelled(**scope: Any) -> set[str]:
+        answer = http.cancel_all_orders(category="linear", **scope)["result"]
+        return {row["orderId"] for row in answer["list"]}
+
+    assert cancelled(settleCoin="USDT", orderFilter="StopOrder", stopOrderType="Stop") == {waiting["orderId"]}
+    assert cancelled(baseCoin="SOL") == {other["orderId"]}
+    assert cancelled(settleCoin="USDC") == set()
+    assert cancelled(settleCoin="USDT", orderFilter="Order") == {plain["orderId"]}
+
+
+def test_a_spot_limit_order_with_exits_leaves_a_pair_of_which_one_ends_the_other(
+    exchange: PaperExchange, http: Any, stream: PrivateStream
+) -> None:
+    entry = limit(http, "spot", "Buy", "0.5", "1990", takeProfit="2100", stopLoss="1900", slOrderType="Market")
+    push(exchange, "spot", "ETHUSDT", "1989")
+    stream.wait_for("order", entry["orderId"], orderStatus="Filled")
+    rows = http.get_open_orders(category="spot", symbol="ETHUSDT", orderFilter="tpslOrder")["result"]["list"]
+    assert {row["triggerPrice"] for row in rows} == {"2100", "1900"}
+    assert {row["qty"] for row in rows} == {"0.4995"}  # the fee was taken in the coin
+    stop, profit = sorted(rows, key=lambda row: float(row["triggerPrice"]))
+    push(exchange, "spot", "ETHUSDT", "1899")
+    stream.wait_for("order", stop["orderId"], orderStatus="Filled")
+    stream.wait_for("order", profit["orderId"], orderStatus="Deactivated")
+    push(exchange, "spot", "ETHUSDT", "2000")
+
+
+def test_executions_are_found_by_type_and_base_coin(http: Any) -> None:
+    market(http, "linear", "Buy", "0.1", "ETHUSDT")
+    found = http.get_executions(category="linear", baseCoin="ETH", execType="Trade")["result"]["list"]
+    assert found
+    assert {row["symbol"] for row in found} == {"ETHUSDT"}
+    assert http.get_executions(category="linear", baseCoin="ETH", execType="Funding")["result"]["list"] == []
+    assert refusal_code(http.get_executions, category="linear", execType="Gift") == 10001
+
+
+def test_an_order_of_realtime_is_open_unless_closed_ones_are_asked_for(http: Any, link: str) -> None:
+    resting = limit(http, "spot", "Buy", "0.1", "1900", orderLinkId=link)
+    done = market(http, "spot", "Buy", "0.1", "ETHUSDT")
+
+    def told(**asked: Any) -> list[str]:
+        answer = http.get_open_orders(category="spot", symbol="ETHUSDT", **asked)
+        return [row["orderId"] for row in answer["result"]["list"]]
+
+    assert told() == [resting["orderId"]]
+    assert told(openOnly=1)[:2] == [done["orderId"], resting["orderId"]]
+    assert told(orderId=done["orderId"]) == [done["orderId"]]
+    assert told(orderFilter="StopOrder") == []
+    assert refusal_code(http.get_open_orders, category="spot", openOnly=7) == 10001
+    http.cancel_order(category="spot", symbol="ETHUSDT", orderLinkId=link)
+    assert told() == []
+    assert told(orderLinkId=link) == [resting["orderId"]]
+
+
+def test_order_history_is_narrowed_by_status_and_coin(http: Any) -> None:
+    limit(http, "linear", "Buy", "0.1", "1900", timeInForce="IOC")
+
+    def statuses(**asked: Any) -> set[str]:
+        rows = http.get_order_history(category="linear", limit=50, **asked)["result"]["list"]
+        return {row["orderStatus"] for row in rows}
+
+    assert statuses(baseCoin="ETH", orderStatus="Cancelled") == {"Cancelled"}
+    assert statuses(settleCoin="USDC") == set()
+    assert {"Filled", "Cancelled"} <= statuses(settleCoin="USDT")
+
+
+def test_linear_order_rows_carry_their_exits_and_the_mode_of_them(http: Any, link: str) -> None:
+    limit(
+        http,
+        "linear",
+        "Buy",
+        "0.1",
+        "1900",
+        orderLinkId=link,
+        tpslMode="Partial",
+        takeProfit="2100",
+        tpOrderType="Limit",
+        tpLimitPrice="2101",
+        stopLoss="1800",
+        slTriggerBy="MarkPrice",
+    )
+    row = the_one(http.get_open_orders(category="linear", symbol="ETHUSDT", orderLinkId=link))
+    assert (row["tpslMode"], row["takeProfit"], row["tpLimitPrice"], row["tpTriggerBy"]) == (
+        "Partial",
+        "2100",
+        "2101",
+        "LastPrice",
+    )
+    assert (row["stopLoss"], row["slLimitPrice"], row["slTriggerBy"]) == ("1800", "", "MarkPrice")
+    http.amend_order(category="linear", symbol="ETHUSDT", orderLinkId=link, stopLoss="0")
+    assert the_one(http.get_open_orders(category="linear", orderLinkId=link, symbol="ETHUSDT"))["stopLoss"] == ""
+    http.cancel_order(category="linear", symbol="ETHUSDT", orderLinkId=link)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"category": "spot", "isLeverage": 1},
+        {"category": "linear", "tpOrderType": "Limit", "takeProfit": "2100"},
+        {"category": "linear", "slOrderType": "Iceberg", "stopLoss": "1800"},
+        {"category": "linear", "timeInForce": "Someday"},
+        {"category": "linear", "price": "nothing"},
+    ],
+)
+def test_fields_that_would_change_the_meaning_of_an_order_are_not_passed_over(
+    http: Any, fields: dict[str, Any]
+) -> None:
+    good = {"symbol": "ETHUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "1900"}
+    assert refusal_code(http.place_order, **{**good, **fields}) in (10001, 170037)

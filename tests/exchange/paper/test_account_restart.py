@@ -28,7 +28,7 @@ from tests.exchange.paper.account_market import START, FixedMarket
 from tests.support.paper import PaperExchange
 from tests.support.waiting import wait_until
 
-MANUAL = ("--manual", "--symbols", "BTCUSDT=50000", "--deposit", "USDT=10000000")
+MANUAL = ("--manual", "--symbols", "BTCUSDT=50000", "--deposit", "USDT=10000000", "--rate-limits", "off")
 Start = Callable[..., PaperExchange]
 
 
@@ -60,7 +60,8 @@ def entry(link: str, side: str = "Buy", **more: Any) -> dict[str, Any]:
 
 def account_of(books: dict[str, Any]) -> dict[str, Any]:
     """The part of the books that time doesn't move."""
-    return {key: books[key] for key in ("orders", "executions", "transaction_log", "check")}
+    parts = ("orders", "executions", "transaction_log", "closed_pnl", "funding_account", "check")
+    return {key: books[key] for key in parts}
 
 
 @pytest.mark.slow
@@ -118,7 +119,15 @@ def test_the_account_is_the_same_after_a_restart(paper_exchange: Start, how: sig
     http = session(exchange)
     http.place_order(**entry("kept", stopLoss="49000"))
     http.place_order(**entry("waits", "Sell", triggerPrice="51000", triggerDirection=1))
+    http.place_order(**entry("part", "Sell", reduceOnly=True, qty="0.001"))
+    http.place_order(**entry("again", stopLoss="49000"))
+    http.place_order(**entry("rests", orderType="Limit", price="48000"))
     http.set_leverage(category="linear", symbol="BTCUSDT", buyLeverage="2", sellLeverage="2")
+    http.set_trading_stop(category="linear", symbol="BTCUSDT", positionIdx=0, takeProfit="60000", trailingStop="2000")
+    http.create_internal_transfer(
+        transferId="t-1", coin="USDT", amount="10", fromAccountType="UNIFIED", toAccountType="FUND"
+    )
+    push(exchange, "linear", "BTCUSDT", "50500")
     before, clock = exchange.books(), exchange.clock()["now"]
     if how is signal.SIGKILL:
         exchange.kill(how)
@@ -127,11 +136,20 @@ def test_the_account_is_the_same_after_a_restart(paper_exchange: Start, how: sig
     exchange.start()
     after = exchange.books()
     assert account_of(after) == account_of(before)
-    assert [p["stopLoss"] for p in after["positions"]] == ["49000"]
+    assert [(p["stopLoss"], p["takeProfit"], p["trailingStop"]) for p in after["positions"]] == [
+        ("49000", "60000", "2000")
+    ]
+    assert len(after["closed_pnl"]) == 1
     assert [p["leverage"] for p in after["positions"]] == ["2"]
     assert exchange.clock()["now"] >= clock
     waiting = session(exchange).get_open_orders(category="linear", symbol="BTCUSDT")["result"]["list"]
-    assert {order["stopOrderType"] for order in waiting} == {"Stop", "StopLoss"}
+    assert {order["stopOrderType"]: order["triggerPrice"] for order in waiting} == {
+        "Stop": "51000",
+        "StopLoss": "49000",
+        "TakeProfit": "60000",
+        "TrailingStop": "48500",
+        "": "",
+    }
     push(exchange, "linear", "BTCUSDT", "51000")
     assert [o["orderStatus"] for o in exchange.books()["orders"] if o["orderLinkId"] == "waits"] == ["Filled"]
 
@@ -203,13 +221,14 @@ def test_a_journal_of_another_format_or_no_journal_at_all_is_refused(tmp_path: P
             Journal(directory, "market-1")
         return str(caught.value)
 
-    newer, garbage = tmp_path / "newer", tmp_path / "garbage"
-    newer.mkdir()
-    garbage.mkdir()
-    with sqlite3.connect(newer / "account.sqlite") as database:
-        database.execute("PRAGMA user_version = 99")
+    newer, older, garbage = tmp_path / "newer", tmp_path / "older", tmp_path / "garbage"
+    for directory, version in ((newer, 99), (older, 1), (garbage, 0)):
+        directory.mkdir()
+        with sqlite3.connect(directory / "account.sqlite") as database:
+            database.execute(f"PRAGMA user_version = {version}")
     (garbage / "account.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
     assert "has format 99" in asyncio.run(refusal(newer))
+    assert "has format 1 and this exchange writes format 2" in asyncio.run(refusal(older))
     assert "is not an account journal" in asyncio.run(refusal(garbage))
 
 

@@ -174,7 +174,6 @@ def test_the_endpoint_pages_from_the_newest_back(paper_exchange: Start) -> None:
     ("arguments", "parameter"),
     [
         ({"category": "spot"}, "category"),
-        ({"category": "inverse"}, "category"),
         ({"symbol": "FOOUSDT"}, "symbol"),
         ({"symbol": ""}, "symbol"),
         ({"intervalTime": "1min"}, "intervalTime"),

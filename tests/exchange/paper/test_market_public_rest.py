@@ -87,6 +87,42 @@ def test_weeks_open_on_monday(http: Any) -> None:
     assert opens(http.get_kline(category="spot", symbol="BTCUSDT", interval="W", start=0, end=BEGIN_MS)) == [BEGIN_MS]
 
 
+def test_months_open_on_their_first_day_and_other_lengths_are_sums(http: Any) -> None:
+    asked = {"category": "linear", "symbol": "BTCUSDT", "start": BEGIN_MS, "end": BEGIN_MS + 30 * 3_600_000}
+    assert opens(http.get_kline(**{**asked, "start": 0}, interval="M")) == [BEGIN_MS]
+    parts = http.get_kline(**asked, interval="15")["result"]["list"][::-1]
+    for code, count in {"30": 2, "120": 8, "360": 24, "720": 48}.items():
+        rows = http.get_kline(**asked, interval=code)["result"]["list"][::-1]
+        for place, row in enumerate(rows[: len(parts) // count]):
+            inside = parts[place * count : (place + 1) * count]
+            assert row[0] == inside[0][0]
+            assert (row[1], row[4]) == (inside[0][1], inside[-1][4])
+            assert Decimal(row[2]) == max(Decimal(part[2]) for part in inside)
+            assert Decimal(row[3]) == min(Decimal(part[3]) for part in inside)
+            assert Decimal(row[5]) == sum(Decimal(part[5]) for part in inside)
+            assert Decimal(row[6]) == sum(Decimal(part[6]) for part in inside)
+
+
+def test_reference_prices_are_candles_of_five_cells(http: Any) -> None:
+    asked = {"category": "linear", "symbol": "BTCUSDT", "interval": "60", "start": BEGIN_MS, "end": BEGIN_MS + 10**8}
+    traded = http.get_kline(**asked)["result"]["list"]
+    for call in ("get_mark_price_kline", "get_index_price_kline", "get_premium_index_price_kline"):
+        rows = getattr(http, call)(**asked)["result"]["list"]
+        assert [row[0] for row in rows] == [row[0] for row in traded]
+        assert {len(row) for row in rows} == {5}
+        with pytest.raises(InvalidRequestError, match="category invalid: spot"):
+            getattr(http, call)(**{**asked, "category": "spot"})
+
+
+def test_price_limits_lie_around_the_market(http: Any) -> None:
+    for category, ratio in (("spot", "0.02"), ("linear", "0.1")):
+        band = http.get_price_limit(category=category, symbol="BTCUSDT")["result"]
+        (ticker,) = http.get_tickers(category=category, symbol="BTCUSDT")["result"]["list"]
+        last = Decimal(ticker["lastPrice"])
+        assert last * (1 - 2 * Decimal(ratio)) < Decimal(band["sellLmt"]) < last < Decimal(band["buyLmt"])
+        assert Decimal(band["buyLmt"]) < last * (1 + 2 * Decimal(ratio))
+
+
 def test_candles_of_the_future_or_before_the_data_are_not_there(http: Any) -> None:
     far = BEGIN_MS + DAYS * 86_400_000
     assert opens(http.get_kline(category="spot", symbol="BTCUSDT", interval="D", start=far)) == []
@@ -101,7 +137,6 @@ def test_candles_of_the_future_or_before_the_data_are_not_there(http: Any) -> No
         ({"interval": "7"}, "interval"),
         ({"interval": ""}, "interval"),
         ({"category": "futures"}, "category"),
-        ({"category": ""}, "category"),
         ({"limit": 0}, "limit"),
         ({"limit": "many"}, "limit"),
         ({"start": "soon"}, "start"),

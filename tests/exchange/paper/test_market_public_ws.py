@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from domain.market import Category, Side
 from exchange.paper.clock import MarketClockKeeper
@@ -65,7 +68,8 @@ def test_pybit_hears_trades_tickers_books_and_candles(paper_exchange: Exchanges)
     assert begun <= answer["published_ns"] <= time.time_ns()
     assert begun // 10**6 <= trades["ts"] <= time.time_ns() // 10**6
     assert (ticker["lastPrice"], ticker["highPrice24h"], ticker["symbol"]) == ("60050", "60100", "BTCUSDT")
-    assert ticker["markPrice"] == "60050"
+    (queried,) = public_session(exchange).get_tickers(category="linear", symbol="BTCUSDT")["result"]["list"]
+    assert ticker["markPrice"] == queried["markPrice"]
     assert Decimal(book["b"][0][0]) < 60_050 < Decimal(book["a"][0][0])
     assert [candle[k] for k in ("open", "high", "low", "close", "volume")] == ["60100", "60100", "60050", "60050", "1"]
     assert (candle["interval"], candle["confirm"], candle["timestamp"]) == ("15", False, answer["at_ms"])
@@ -104,8 +108,10 @@ def test_spot_tickers_are_snapshots_only(exchange: PaperExchange) -> None:
 def test_every_candle_is_confirmed_once_and_equals_the_queried_one(paper_exchange: Exchanges, tmp_path: Path) -> None:
     path = candle_file(tmp_path, 40 * 96)
     exchange = paper_exchange("--replay", str(path), "--speed", "1200")
-    with raw_socket(exchange, "linear", ["kline.1.BTCUSDT", "kline.15.BTCUSDT", "publicTrade.BTCUSDT"]) as socket:
-        confirmed: dict[str, list[dict[str, Any]]] = {"1": [], "15": []}
+    with raw_socket(
+        exchange, "linear", ["kline.1.BTCUSDT", "kline.3.BTCUSDT", "kline.15.BTCUSDT", "publicTrade.BTCUSDT"]
+    ) as socket:
+        confirmed: dict[str, list[dict[str, Any]]] = {"1": [], "3": [], "15": []}
         trades: list[dict[str, Any]] = []
         while len(confirmed["15"]) < 4:
             message = receive(socket)
@@ -133,11 +139,62 @@ def test_every_candle_is_confirmed_once_and_equals_the_queried_one(paper_exchang
 
 
 def test_pings_of_both_kinds_are_answered(exchange: PaperExchange) -> None:
+    for category in ("spot", "linear"):
+        with raw_socket(exchange, category) as socket:
+            send(socket, op="ping", req_id="p7")
+            pong = receive(socket)
+            assert (pong["op"], pong["ret_msg"], pong["success"], pong["req_id"]) == ("ping", "pong", True, "p7")
+            send(socket, op="ping")
+            assert receive(socket).get("req_id") == (None if category == "spot" else "")
+            assert socket.ping().wait(5)
+
+
+def test_a_spot_subscription_names_ten_topics_at_most(exchange: PaperExchange) -> None:
+    topics = [f"kline.{code}.BTCUSDT" for code in ("1", "3", "5", "15", "30", "60", "120", "240", "360", "720", "D")]
     with raw_socket(exchange, "spot") as socket:
-        send(socket, op="ping", req_id="p7")
-        pong = receive(socket)
-        assert (pong["op"], pong["ret_msg"], pong["success"], pong["req_id"]) == ("ping", "pong", True, "p7")
-        assert socket.ping().wait(5)
+        send(socket, op="subscribe", args=topics, req_id="s1")
+        refused = receive(socket)
+        assert (refused["success"], refused["ret_msg"], refused["req_id"]) == (False, "args size >10", "s1")
+        send(socket, op="subscribe", args=topics[:10])
+        assert receive(socket)["success"] is True
+    with raw_socket(exchange, "linear") as socket:
+        send(socket, op="subscribe", args=topics)
+        assert receive(socket)["success"] is True
+
+
+def test_the_topics_of_a_connection_have_a_length_in_all(exchange: PaperExchange) -> None:
+    with raw_socket(exchange, "linear") as socket:
+        send(socket, op="subscribe", args=["tickers.BTCUSDT", *(f"tickers.{'X' * 2000}{n}" for n in range(11))])
+        assert receive(socket)["ret_msg"] == "args length >21000"
+
+
+def test_what_is_subscribed_and_left_at_once_stays_silent(exchange: PaperExchange) -> None:
+    with raw_socket(exchange, "linear") as socket:
+        send(socket, op="subscribe", args=["publicTrade.BTCUSDT"])
+        send(socket, op="unsubscribe", args=["publicTrade.BTCUSDT"])
+        assert [receive(socket)["op"] for _ in range(2)] == ["subscribe", "unsubscribe"]
+        send(socket, op="subscribe", args=["publicTrade.ETHUSDT"])
+        assert receive(socket)["success"] is True
+        exchange.push_ticks([trade("60100"), trade("3002", symbol="ETHUSDT")])
+        assert receive(socket)["topic"] == "publicTrade.ETHUSDT"
+
+
+def test_liquidations_are_a_topic_of_linear_alone(exchange: PaperExchange) -> None:
+    topics = ["allLiquidation.BTCUSDT", "liquidation.BTCUSDT"]
+    with raw_socket(exchange, "linear", topics):
+        pass
+    with raw_socket(exchange, "spot") as socket:
+        send(socket, op="subscribe", args=topics)
+        assert receive(socket)["success"] is False
+
+
+def test_a_perpetuals_ticker_follows_its_index(exchange: PaperExchange) -> None:
+    with raw_socket(exchange, "linear", ["tickers.BTCUSDT"]) as socket:
+        index = Decimal(receive(socket)["data"]["indexPrice"])
+        exchange.push_ticks([trade(str(index + 7), category="spot")])
+        told = receive(socket)
+        assert told["type"] == "delta"
+        assert Decimal(told["data"]["indexPrice"]) == index + 7
 
 
 def test_the_acknowledgement_comes_late_enough_and_before_anything_else(exchange: PaperExchange) -> None:
@@ -150,7 +207,9 @@ def test_the_acknowledgement_comes_late_enough_and_before_anything_else(exchange
         assert receive(socket)["topic"] == "tickers.BTCUSDT"
 
 
-@pytest.mark.parametrize("wrong", ["tickers.FOOUSDT", "kline.7.BTCUSDT", "orderbook.50.BTCUSDT", "weather", "tickers"])
+@pytest.mark.parametrize(
+    "wrong", ["tickers.FOOUSDT", "kline.7.BTCUSDT", "orderbook.7.BTCUSDT", "orderbook.500", "weather", "tickers"]
+)
 def test_an_unknown_topic_refuses_the_whole_subscription(exchange: PaperExchange, wrong: str) -> None:
     with raw_socket(exchange, "linear") as socket:
         send(socket, op="subscribe", args=["tickers.BTCUSDT", wrong], req_id="s1")
@@ -167,6 +226,33 @@ def test_malformed_messages_are_answered_and_the_socket_lives(exchange: PaperExc
             assert receive(socket)["success"] is False
         send(socket, op="ping")
         assert receive(socket)["ret_msg"] == "pong"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+REQUESTS = JSON | st.fixed_dictionaries(
+    {},
+    optional={
+        "op": st.sampled_from(["subscribe", "unsubscribe", "ping", "auth"]) | JSON,
+        "args": st.lists(st.sampled_from(["tickers.BTCUSDT", "orderbook..BTCUSDT", "kline.M.", "..."]) | JSON) | JSON,
+        "req_id": JSON,
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(REQUESTS, min_size=1, max_size=5))
+def test_whatever_is_sent_is_answered_and_the_socket_lives(exchange: PaperExchange, requests: list[Any]) -> None:
+    with raw_socket(exchange, "linear") as socket:
+        for request in requests:
+            socket.send(json.dumps(request))
+        answers = [receive(socket, lambda message: "success" in message) for _ in requests]
+        assert all(isinstance(answer["ret_msg"], str) for answer in answers)
+        send(socket, op="ping", req_id="alive")
+        assert receive(socket, lambda message: message.get("req_id") == "alive")["ret_msg"] == "pong"
 
 
 def test_unsubscribed_topics_fall_silent(exchange: PaperExchange) -> None:
