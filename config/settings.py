@@ -40,12 +40,14 @@ class PaperSettings(BaseModel):
     ``manual``: a market without trades of its own; they come by ``POST /paper/ticks``, for tests and measurements.
     ``shadow``: the live market of Bybit (``live``, ``testnet``, or a REST address) with paper execution, in wall time.
     ``speed`` is market seconds per wall second, or ``step``: the market stands still until it is told to advance.
+    ``rate_limits`` scales Bybit's limits (in wall time); ``off`` has none and tells none.
     ``ticks_per_minute`` is how dense trades are: fewer keep a market at thousands of times the wall's speed light.
     """
 
     port: int = 8100
     speed: Annotated[float, Field(gt=0, le=100_000)] | Literal["step"] = 1.0
     ticks_per_minute: float = Field(default=4.0, gt=0, le=1_000)
+    rate_limits: Annotated[float, Field(gt=0, le=1_000)] | Literal["off"] = 1.0
     seed: int = 1
     manual: bool = False
     replay: list[Path] = []

@@ -291,7 +291,7 @@ class PortfolioView(Answer):
 
     ``pnl`` is net P&L of ``today``, ``7d``, ``30d``, ``180d`` and ``all`` UTC days up to now: realised less fees plus
     funding. ``equity`` is the newest snapshot's, plus what the ledger brought and what is held moved since (before the
-    first one: the exchange's word). ``unrealised_pnl`` is of what is open now. ``snapshot_hour`` None: none was taken yet.
+    first one: the exchange's word). ``unrealised_pnl`` is of what is open now. ``snapshot_hour`` None: none was taken.
     """
 
     as_of: Instant

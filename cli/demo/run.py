@@ -31,6 +31,9 @@ _SIGNALS_KEEP = 4.0
 _TICKS_PER_MINUTE = 1.0
 """A quarter of the paper exchange's own: at thousands of times market speed every tick costs wall time."""
 
+_RATE_LIMITS = 50.0
+"""Limits count wall time, in which this market lives many hours a minute."""
+
 Answer = TypeVar("Answer")
 
 
@@ -90,6 +93,7 @@ def _settings(folder: Path, options: DemoOptions) -> Settings:
         "seed": options.seed,
         "start": options.start,
         "ticks_per_minute": _TICKS_PER_MINUTE,
+        "rate_limits": _RATE_LIMITS,
     }
     if options.replay:
         paper["replay"] = [_absolute(path) for path in options.replay]

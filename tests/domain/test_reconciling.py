@@ -147,9 +147,9 @@ def test_a_spot_stop_is_missing_for_another_quantity_or_at_another_trigger():
 @given(st.lists(amounts, min_size=1, max_size=5), amounts)
 def test_coins_that_cover_every_position_are_not_short(qtys, spare):
     held = [holding(str(number), str(qty)) for number, qty in enumerate(qtys)]
-    assert shortfalls(held, {"BTC": sum(qtys)}) == {}
-    assert shortfalls(held, {"BTC": sum(qtys) + spare}) == {}
-    short = shortfalls(held, {"BTC": sum(qtys) - D("0.001")})
+    assert shortfalls(held, {"BTC": sum(qtys, D(0))}) == {}
+    assert shortfalls(held, {"BTC": sum(qtys, D(0)) + spare}) == {}
+    short = shortfalls(held, {"BTC": sum(qtys, D(0)) - D("0.001")})
     assert short == {"BTC": D("0.001")}
 
 

@@ -72,6 +72,8 @@ def paper_exchange_process(data_dir: Path, *options: str, key: str = KEY, secret
     """A paper exchange that isn't started yet; ``options`` are further ones of ``python -m exchange.paper``."""
     port = free_port()
     command = (sys.executable, "-m", "exchange.paper", "--port", str(port), "--data-dir", str(data_dir))
+    if "--rate-limits" not in options:  # tests ask in bursts that no account sends; those of the limits say their own
+        options = (*options, "--rate-limits", "20")
     spec = ChildSpec((*command, "--key", key, "--secret", secret, *options), data_dir.parent / "paper.out", Path.cwd())
     url = f"http://127.0.0.1:{port}"
     return PaperExchange(url, port, key, secret, Server(spec, lambda: _answers(url)))

@@ -143,6 +143,7 @@ def _exchange(settings: Settings) -> Service:
     options = ["--port", str(paper.port), "--data-dir", str(settings.data_dir.resolve() / "exchange")]
     speed = paper.speed if paper.speed == "step" else f"{paper.speed:g}"
     options += ["--speed", speed, "--ticks-per-minute", f"{paper.ticks_per_minute:g}"]
+    options += ["--rate-limits", str(paper.rate_limits)]
     options += ["--seed", str(paper.seed), "--symbols", ",".join(paper.symbols)]
     options += ["--deposit", *(f"{coin}={amount}" for coin, amount in paper.deposit.items())]
     options += ["--start", paper.start] if paper.start else []

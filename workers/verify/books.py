@@ -20,8 +20,13 @@ class PaperBooks:
         self._http = http
 
     async def read(self) -> Mapping[str, Any]:
-        """Orders, executions, wallet, transaction log and the exchange's own audit of them."""
-        return (await self._http.get("/paper/books")).raise_for_status().json()
+        """Orders, executions, wallet, transaction log and the exchange's own audit of them.
+
+        Funding settlements, which the exchange tells as executions too, are left out: the log has them as such.
+        """
+        told = (await self._http.get("/paper/books")).raise_for_status().json()
+        trades = [row for row in told["executions"] if row["execType"] != "Funding"]
+        return {**told, "executions": trades}
 
     async def clock(self) -> MarketClock:
         told = (await self._http.get("/paper/clock")).raise_for_status().json()
