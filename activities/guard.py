@@ -27,6 +27,7 @@ from domain.ids import OrderRole, order_link_id
 from domain.market import Category, PositionSide
 from domain.order import OrderState
 from domain.position import PositionState
+from exchange.protocol import ExchangeError
 from observability.logs import bind, get_logger
 
 log = get_logger(__name__)
@@ -77,7 +78,7 @@ class GuardActivities:
                 self._book.leave(watch)
 
     async def _until_over(self, watch: Watch) -> GuardResult:
-        following = StopFollowing(self._stops, watch)
+        following = StopFollowing(self._stops, watch, in_steps=await self._in_steps())
         while not watch.outcome.done():
             self._book.refresh(watch)
             following.look()
@@ -87,6 +88,12 @@ class GuardActivities:
         if watch.outcome.result() is Firing.FIRED:
             return GuardResult(outcome="fired", reason=watch.reason)
         return GuardResult(outcome="superseded")
+
+    async def _in_steps(self) -> bool:
+        try:
+            return (await self._book.exchange.market_clock()).step
+        except ExchangeError:  # a market in steps stands on this machine and answers
+            return False
 
     async def _take_over(self, position_id: str, cursor: GuardCursor | None) -> Watch | GuardResult:
         async with self._database.session() as session:

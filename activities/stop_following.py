@@ -25,12 +25,17 @@ _under_way: set[asyncio.Task[None]] = set()
 
 
 class StopFollowing:
-    """For one guard; ``look`` about once a second. The next attempt of a guard compares anew."""
+    """For one guard; ``look`` about once a second. The next attempt of a guard compares anew.
 
-    def __init__(self, stops: RestingStops, watch: Watch) -> None:
+    In a market that moves in steps (``in_steps``) ratchets are not followed: when would depend on the wall, and two runs
+    of one market must end alike.
+    """
+
+    def __init__(self, stops: RestingStops, watch: Watch, *, in_steps: bool = False) -> None:
         self._stops = stops
         self._watch = watch
-        self._version: int | None = None
+        self._in_steps = in_steps
+        self._version: int | None = watch.targets.version if in_steps else None
         self._held: Decimal | None = None
         self._moved_at = -FOLLOW_SECONDS
         self._not_before = 0.0
@@ -52,7 +57,7 @@ class StopFollowing:
         watch, state = self._watch, self._watch.state
         if watch.index is None or watch.resting is None or watch.targets.version != watch.newest.version:
             return None
-        new, since = self._version != watch.targets.version, now - self._moved_at
+        new, since = self._version != watch.targets.version, 0.0 if self._in_steps else now - self._moved_at
         if stop_follows(state.side, state.stop_price, watch.resting, watch.buffer_pct, since, new_targets=new):
             self._moved_at = now
             return self._follow(watch.targets.version, f"the guard's stop is at {state.stop_price:f}")

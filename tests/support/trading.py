@@ -116,6 +116,8 @@ class Trading:
                 )
             if joined is None:
                 return None
+            if position.disaster_stop is None:
+                return None
             if position.category == Category.SPOT:
                 stops = [o for o in await self.orders(position.position_id) if o.role == OrderRole.STOP]
                 if not stops or stops[-1].state != OrderState.UNTRIGGERED:
