@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401  # its plugin would import it at the very end, too deep in the stack for Python 3.11's parser
 import pytest
 from temporalio.testing import WorkflowEnvironment
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,10 +22,12 @@ from domain.exits import ExitPolicy
 from domain.ids import manual_position_id
 from domain.market import Category, PositionSide
 from domain.order import OrderState
+from exchange.bybit import BybitExchange
 from tests.support.servers import Server
 from tests.support.trading import Trading
 from tests.support.waiting import eventually
 from tests.support.worker import trading_worker_process
+from workers.connections import exchange_of
 from workflows import account_stream, market_clock, market_stream
 from workflows.account_stream import AccountStreamInput, AccountStreamWorkflow
 from workflows.backfill import BackfillInput, BackfillWorkflow, workflow_id_of
@@ -454,3 +457,69 @@ async def reconciliation(stage: Stage) -> Handles:
     assert again.status is WorkflowExecutionStatus.RUNNING
     await handle.terminate("recorded")
     return {"reconciliation": first}
+
+
+@scenario
+async def stop_moved_and_placed_anew(stage: Stage) -> Handles:
+    """Looser targets move the stop at the exchange; somebody cancels it; a check finds it, and it is placed anew."""
+    trading = stage.trading
+    position = await trading.open(policy=policy(stop_loss_pct="5"))
+    opened = await trading.until_watched(position)
+    looser = SetTargets(policy=policy(stop_loss_pct="8"), expected_version=1, requested_by="operator", reason="room")
+    await position.execute_update(PositionWorkflow.set_targets, looser)
+    async with by_hand(stage.settings) as other:
+        await other.cancel_order(Category.SPOT, "BTCUSDT", f"{opened.position_id}-S1")
+    await position.signal(PositionWorkflow.check_stop)
+
+    async def replaced() -> bool:
+        stops = [o for o in await trading.orders(opened.position_id) if o.order_link_id.endswith("-S2")]
+        return bool(stops) and stops[0].state == OrderState.UNTRIGGERED
+
+    await eventually(replaced, "the stop to rest again", timeout=30)
+    await close(position)
+    return await stage.saved(position)
+
+
+@scenario
+async def linear_stop_repaired(stage: Stage) -> Handles:
+    """Somebody takes the stop loss off a perpetual's position; a check puts it back."""
+    trading = stage.trading
+    position = await trading.open(Category.LINEAR, policy=policy(stop_loss_pct="5"))
+    opened = await trading.until_watched(position)
+    async with by_hand(stage.settings) as other:
+        await other.set_stop_loss("BTCUSDT", Decimal(0))
+    await position.signal(PositionWorkflow.check_stop)
+
+    async def repaired() -> bool:
+        return bool(await trading.events("stop_restored"))
+
+    await eventually(repaired, f"the stop of {opened.position_id} to be back", timeout=30)
+    await close(position)
+    return await stage.saved(position)
+
+
+@scenario
+async def compared_on_demand(stage: Stage) -> Handles:
+    """Rounds asked for: by an operator who waits for the answer, and by a stream that was broken."""
+    client = stage.trading.client
+    wanted = ReconciliationInput(every_seconds=5, rounds=3)
+    handle = await client.start_workflow(
+        ReconciliationWorkflow.run, wanted, id="reconcile/recorded", task_queue=TRADING_QUEUE
+    )
+    await handle.execute_update(ReconciliationWorkflow.run_now)
+    await handle.signal(ReconciliationWorkflow.compare_soon)
+    first = client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    await until_ended(first)
+    await handle.terminate("recorded")
+    return {"reconciliation": first}
+
+
+@asynccontextmanager
+async def by_hand(settings: Settings) -> AsyncIterator[BybitExchange]:
+    """Somebody else at the same account."""
+    other = exchange_of(settings)
+    await other.start()
+    try:
+        yield other
+    finally:
+        await other.close()
