@@ -30,7 +30,16 @@ from db.session import Database
 from domain.clock import MarketClock
 from domain.market import Category
 from domain.order import IllegalTransition
-from exchange.protocol import Exchange, ExchangeError, Execution, OrderReport, PrivateHandlers, StreamGap, Wallet
+from exchange.protocol import (
+    Exchange,
+    ExchangeError,
+    Execution,
+    OrderReport,
+    PrivateHandlers,
+    Refused,
+    StreamGap,
+    Wallet,
+)
 from observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -175,7 +184,11 @@ class _Reader:
         async with self._database.session() as session:
             orders = list(await orders_not_final(session))
         for order in orders:
-            report = await self._exchange.find_order(Category(order.category), order.symbol, order.order_link_id)
+            try:
+                report = await self._exchange.find_order(Category(order.category), order.symbol, order.order_link_id)
+            except Refused as error:  # of a symbol that is no longer listed: reconciliation says so, news goes on
+                log.error("the exchange says nothing of an order", order_link_id=order.order_link_id, error=str(error))
+                continue
             if report is not None:
                 await self._take_report(report, "catch-up")
 

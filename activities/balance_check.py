@@ -140,4 +140,5 @@ def _change(row: TransactionLogRow) -> Change:
         change=row.change,
         trade_id=row.trade_id,
         at=row.at,
+        category=row.category,
     )

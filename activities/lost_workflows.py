@@ -33,7 +33,7 @@ from db.models import Backfill, Order, Position
 from db.repositories.audit import record_event
 from db.repositories.backfills import RUNNING, find_backfill, open_backfills
 from db.repositories.orders import find_order
-from db.repositories.positions import active_positions, find_position
+from db.repositories.positions import active_positions, find_position, late_filled_positions
 from db.repositories.reconciliations import orders_left_alone
 from db.session import Database
 from domain.candle import Timeframe
@@ -72,14 +72,14 @@ class LostWorkflows:
 
     async def _lost_positions(self) -> list[Lost]:
         async with self._database.session() as session:
-            rows = await active_positions(session)
+            rows = [*await active_positions(session), *await late_filled_positions(session)]
         missing = await self._not_running([position_workflow_id(row.position_id) for row in rows])
         lost = [row for row in rows if position_workflow_id(row.position_id) in missing]
         found = []
         async with self._database.session() as session:
             for row in lost:  # read again: it may have come to its end between the row and the question
                 still = await find_position(session, row.position_id)
-                if still is not None and still.state in ACTIVE_STATES:
+                if still is not None and (still.state in ACTIVE_STATES or still.qty > 0):
                     found.append(_position(still))
         return found
 

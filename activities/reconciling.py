@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from activities.account_comparison import AccountComparison, Look, agreed
 from activities.account_stream import CURSOR
@@ -45,7 +46,7 @@ from domain.clock import MarketClock
 from domain.market import Category
 from domain.order import IllegalTransition, is_final
 from domain.reconciling import Drift, OurOrder, SizeDifference, StopFault
-from exchange.protocol import Exchange, ExchangeError, Execution
+from exchange.protocol import Exchange, ExchangeError, Execution, Refused
 from observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -123,7 +124,17 @@ class ReconcileActivities:
         except ExchangeError as error:
             done.failed = str(error) or type(error).__name__
             log.warning("account not compared", error=done.failed)
+        except (ValueError, LookupError, AssertionError, RPCError) as error:  # a row that makes no sense stops no round
+            done.failed = f"{type(error).__name__}: {error}"
+            log.exception("account not compared")
+            await self._page_failure(done.failed)
         return await self._record(done, wanted)
+
+    async def _page_failure(self, why: str) -> None:
+        """Once for each reason: the account is not being compared, and only a person can mend that."""
+        async with self._database.session() as session:
+            if not await newest_event(session, "account_not_compared", why):
+                record_event(session, "account_not_compared", why, who=_WHO, severity="page", detail={"error": why})
 
     # executions
 
@@ -175,6 +186,7 @@ class ReconcileActivities:
             await asyncio.sleep(_APART_SECONDS)
             look = agreed(first, await self._compare.look(clock, whole=whole))
         done.drift += look.drift
+        done.look = look
         await self._ask_about(done, look.missing.values())
         sold, unexplained = await self._sales.book(look)
         done.sold += sold
@@ -186,7 +198,6 @@ class ReconcileActivities:
             if look.unknown_before:
                 await _adopt_sizes_before(session, clock, look)
             done.foreign += await adopt_foreign(session, first, look)
-        done.look = look
 
     async def _is_news(self, look: Look) -> bool:
         if look.missing or look.stops or look.short or look.drift or look.missed or look.unknown_before:
@@ -197,7 +208,12 @@ class ReconcileActivities:
     async def _ask_about(self, done: _Round, missing: Iterable[OurOrder]) -> None:
         """What became of orders that are open here and not at the exchange: its own word decides."""
         for order in missing:
-            report = await self._exchange.find_order(order.category, order.symbol, order.order_link_id)
+            try:
+                report = await self._exchange.find_order(order.category, order.symbol, order.order_link_id)
+            except Refused as error:
+                told = f"order {order.order_link_id} ({order.symbol}) is open here, and the exchange says: {error}"
+                done.drift.append(Drift("order_lost", order.order_link_id, Decimal(1), told))
+                continue
             if report is None:
                 told = f"order {order.order_link_id} ({order.symbol}) is open here, and the exchange doesn't know it"
                 done.drift.append(Drift("order_lost", order.order_link_id, Decimal(1), told))

@@ -133,13 +133,12 @@ class RestingStops:
         The lock is the database's and ends with its connection, so a killed process leaves none behind. Few are held
         at a time: each keeps a connection.
         """
-        async with self._places:
-            while True:
-                async with self._database.session() as session:
-                    if await try_lock_stop(session, position_id):
-                        yield
-                        return
-                await asyncio.sleep(_LOCK_AGAIN_SECONDS)
+        while True:
+            async with self._places, self._database.session() as session:
+                if await try_lock_stop(session, position_id):
+                    yield
+                    return
+            await asyncio.sleep(_LOCK_AGAIN_SECONDS)  # not in a place: whoever holds the lock may be frozen
 
     async def held(self, position_id: str) -> HeldStop | None:
         """None when the position holds nothing (any more)."""
@@ -201,12 +200,15 @@ class RestingStops:
                 trigger = held.rests.trigger  # looser than it rests: the quantity alone may have to follow
             await self.move(held, trigger, why, "guard")
 
-    async def resize(self, position_id: str, why: str) -> None:
-        """Let a spot stop sell no more than is left. StopNotMoved as ``move``."""
+    async def resize(self, position_id: str, why: str) -> bool:
+        """Let a spot stop sell no more than is left; False: it is under way, ask again. StopNotMoved as ``move``."""
         async with self.alone(position_id):
             held = await self.held(position_id)
-            if held is not None and not held.linear and held.rests is not None:
+            if held is None or held.linear:
+                return True
+            if held.rests is not None:
                 await self.move(held, None, why)
+            return not held.under_way
 
     # the exchange
 

@@ -27,8 +27,8 @@ _under_way: set[asyncio.Task[None]] = set()
 class StopFollowing:
     """For one guard; ``look`` about once a second. The next attempt of a guard compares anew.
 
-    In a market that moves in steps (``in_steps``) ratchets are not followed: when would depend on the wall, and two runs
-    of one market must end alike.
+    In a market that moves in steps (``in_steps``) ratchets are not followed: when would depend on the wall, and two
+    runs of one market must end alike.
     """
 
     def __init__(self, stops: RestingStops, watch: Watch, *, in_steps: bool = False) -> None:
@@ -72,8 +72,8 @@ class StopFollowing:
         self._version = version
 
     async def _resize(self, held: Decimal) -> None:
-        await self._stops.resize(self._watch.position_id, f"{held:f} held")
-        self._held = held
+        if await self._stops.resize(self._watch.position_id, f"{held:f} held"):
+            self._held = held
 
     async def _see_through(self, work: Coroutine[Any, Any, None]) -> None:
         try:

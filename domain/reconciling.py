@@ -154,6 +154,7 @@ class Change:
     change: Decimal
     trade_id: str
     at: datetime
+    category: str = ""
 
 
 def is_foreign(order: OpenOrder, holdings: Iterable[Holding]) -> bool:
@@ -334,11 +335,19 @@ def unexplained_balance(before: Decimal, as_of: datetime, now: Decimal, changes:
         return ZERO if gap in tails else gap - tails[-1]
 
 
+_CATEGORIES = frozenset(Category)
+
+
 def unexplained_changes(changes: Iterable[Change], known_trades: Iterable[str]) -> list[Drift]:
-    """Log rows of a trade that nobody recorded, and of a kind that explains nothing."""
+    """Log rows of a trade that nobody recorded, and of a kind that explains nothing.
+
+    Trades of categories that are not ours (options, inverse contracts) are others' business.
+    """
     known = set(known_trades)
     found = []
     for row in changes:
+        if row.category and row.category not in _CATEGORIES:
+            continue
         if row.kind not in KNOWN_CHANGES:
             told = f"the log changed {row.coin} by {row.change:f} for {row.kind}, which explains nothing"
         elif row.kind in TRADES and row.trade_id and row.trade_id not in known:

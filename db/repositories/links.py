@@ -16,6 +16,8 @@ from db.models import ExchangeLink, RateLimit, StreamStatus
 
 SPEAKS_WITHIN_SECONDS = 10.0
 """A process writes its rows every second: older ones are those of a process that is gone."""
+_FORGOTTEN_SECONDS = 120.0
+"""After that nobody reads the stream any more, which is no reason to distrust its symbol."""
 
 
 async def write_link(session: AsyncSession, process: str, link: dict[str, Any], at: datetime) -> None:
@@ -50,9 +52,9 @@ async def read_rates(session: AsyncSession, now: datetime) -> Sequence[RateLimit
 async def stream_ages(session: AsyncSession, now: datetime, names: Sequence[str] | None = None) -> dict[str, float]:
     """Seconds since each stream was last known to be whole, in that process where it is worst (infinite: never yet).
 
-    A stream of which only processes told that are gone is as old as their last word.
+    A stream of which only processes told that are gone is as old as their last word, until that is forgotten.
     """
-    query = select(StreamStatus)
+    query = select(StreamStatus).where(StreamStatus.updated_at >= now - timedelta(seconds=_FORGOTTEN_SECONDS))
     rows = (await session.scalars(query if names is None else query.where(StreamStatus.name.in_(names)))).all()
     told: dict[str, list[StreamStatus]] = defaultdict(list)
     for row in rows:

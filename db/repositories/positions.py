@@ -160,6 +160,12 @@ async def active_positions(session: AsyncSession) -> Sequence[Position]:
     return rows.all()
 
 
+async def late_filled_positions(session: AsyncSession) -> Sequence[Position]:
+    """Positions that are over and hold something all the same: an entry that filled after it was given up."""
+    over = Position.state.not_in(ACTIVE_STATES)
+    return (await session.scalars(select(Position).where(over, Position.qty > 0).order_by(Position.created_wall))).all()
+
+
 async def emptied_positions(session: AsyncSession) -> Sequence[str]:
     """Open positions whose lots are all used up: closed at the exchange by something that was not their workflow."""
     rows = await session.scalars(

@@ -23,6 +23,7 @@ _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 
 async def try_lock_stop(session: AsyncSession, position_id: str) -> bool:
     """To the end of this transaction nobody else moves the position's stop; False: somebody does just now."""
+    await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '20s'"))  # a frozen process lets go
     return bool(await session.scalar(_TRY_LOCK, {"name": f"stop/{position_id}"}))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func
@@ -12,12 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import StreamCursor, StreamStatus
 
+_KEPT = timedelta(hours=1)
+
 
 async def write_stream_status(
     session: AsyncSession, process: str, rows: Sequence[dict[str, Any]], at: datetime
 ) -> None:
     """Replace what ``process`` said of its streams: rows of name, connected, last_message_at, reconnects."""
     names = [row["name"] for row in rows]
+    await session.execute(delete(StreamStatus).where(StreamStatus.updated_at < at - _KEPT))  # of processes long gone
     await session.execute(delete(StreamStatus).where(StreamStatus.process == process, StreamStatus.name.not_in(names)))
     if not rows:
         return

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from datetime import UTC, datetime, timedelta
 
 from exchange.bybit.errors import unreadable_is_unknown
@@ -88,7 +87,5 @@ class OffsetMeter:
     @unreadable_is_unknown
     async def _trip(self) -> tuple[float, float]:
         """(length of the round trip in ms, offset in ms)."""
-        began, began_at = time.time_ns(), time.monotonic_ns()
-        answer = await self._rest.query("get_server_time")
-        took = time.monotonic_ns() - began_at
+        answer, began, took = await self._rest.timed("get_server_time")
         return took / 1e6, (int(answer["result"]["timeNano"]) - began - took / 2) / 1e6

@@ -20,7 +20,7 @@ DUPLICATE_CODES = frozenset({110072, 170141})
 
 # The request was turned away before it was looked at: clock window, rate limits, a service that is restarting, an order
 # that is being worked on right now.
-RETRY_CODES = frozenset({10002, 10006, 10018, 10019, 10403, 10429, 20003, 110079, 170005, 170222})
+RETRY_CODES = frozenset({10002, 10006, 10018, 10019, 10403, 10429, 20003, 20006, 110079, 170005, 170222})
 
 # The exchange itself doesn't know, or its inner call timed out after it may have gone through.
 UNKNOWN_CODES = frozenset({10000, 10016, 170001, 170007, 170032, 170146, 170147})

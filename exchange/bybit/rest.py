@@ -63,6 +63,9 @@ class _Reply:
     error: ExchangeError | None
     headers: Mapping[str, str]
     http_status: int | None = None
+    began_ns: int = 0
+    """Wall time at which it went out."""
+    took_ns: int = 0
 
 
 class RestClient:
@@ -119,6 +122,12 @@ class RestClient:
         """Call any other method. Raises the protocol's errors."""
         return await self._call(self._queries, method, params)
 
+    async def timed(self, method: str) -> tuple[Answer, int, int]:
+        """(answer, when it went out by our clock, how long it took) in ns; waiting for its turn is in neither."""
+        reply = await self._reply(self._queries, method, {})
+        assert reply.answer is not None
+        return reply.answer, reply.began_ns, reply.took_ns
+
     async def rows(self, method: str, **params: Any) -> list[dict[str, Any]]:
         """``result.list`` of every page, in the exchange's order, following ``nextPageCursor`` to its end."""
         found: list[dict[str, Any]] = []
@@ -140,6 +149,18 @@ class RestClient:
         not_after: datetime | None = None,
         urgent: bool = False,
     ) -> Answer:
+        answer = (await self._reply(pool, method, params, not_after, urgent)).answer
+        assert answer is not None
+        return answer
+
+    async def _reply(
+        self,
+        pool: ThreadPoolExecutor,
+        method: str,
+        params: dict[str, Any],
+        not_after: datetime | None = None,
+        urgent: bool = False,
+    ) -> _Reply:
         endpoint = endpoint_of(method, params.get("category"))
         until = latest(self._options.timeout_seconds, not_after)
         await self._limiter.turn(endpoint, until=until, symbol=params.get("symbol") or "", urgent=urgent)
@@ -148,8 +169,7 @@ class RestClient:
         self._learn(endpoint, reply, sent)
         if reply.error is not None:
             raise reply.error
-        assert reply.answer is not None
-        return reply.answer
+        return reply
 
     async def _submit(
         self, pool: ThreadPoolExecutor, method: str, params: dict[str, Any], not_after: datetime | None
@@ -182,6 +202,7 @@ class RestClient:
         client = self._client()
         if not_after is not None and datetime.now(UTC) > not_after:
             raise RetryLater(f"{method}: its time was over at {not_after.isoformat()}, not sent")
+        began_ns, began = time.time_ns(), time.monotonic_ns()
         try:
             answer, _, headers = getattr(client, method)(**params)
         except Exception as failure:
@@ -194,7 +215,7 @@ class RestClient:
             return _Reply(None, OutcomeUnknown(f"{method}: an answer without retCode"), headers)
         if code != 0:
             return _Reply(None, sort_code(code, str(answer.get("retMsg"))), headers)
-        return _Reply(answer, None, headers)
+        return _Reply(answer, None, headers, None, began_ns, time.monotonic_ns() - began)
 
     def _client(self) -> HTTP:
         client: HTTP | None = getattr(self._clients, "http", None)

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import threading
 import time
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ class TradeSocket:
         self._session: _Session | None = None
         self._stopping = False
         self._numbers = itertools.count(1)
+        self._prefix = uuid.uuid4().hex[:12]  # a repeated id is refused, another process's too
         self._thread: threading.Thread | None = None
         # a write may block when the other side reads no more, which must not be the event loop's trouble
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="bybit-trade-write")
@@ -108,7 +110,7 @@ class TradeSocket:
         session = self._session
         if session is None or not session.ready or session.connection is None:
             raise NotWritten("the trade socket is not connected")
-        req_id = f"ats-{next(self._numbers)}"
+        req_id = f"{self._prefix}-{next(self._numbers)}"
         header = {"X-BAPI-TIMESTAMP": str(int(now.timestamp() * 1000)), "X-BAPI-RECV-WINDOW": str(self._recv_window_ms)}
         with self._changed:
             session.pending[req_id] = answer
