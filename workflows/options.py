@@ -61,7 +61,7 @@ SNAPSHOT: Final[dict[str, Any]] = {
 
 Not for ever: one that can't be had is paged, and scans that have become due meanwhile go before it is tried anew."""
 
-RECONCILE: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(seconds=60), "retry_policy": _FOR_EVER}
+RECONCILE: Final[dict[str, Any]] = {"start_to_close_timeout": timedelta(minutes=3), "retry_policy": _FOR_EVER}
 """A comparison asks Temporal about every row under way and the exchange about the account, twice if it found some."""
 WHOLE_COMPARISON_EVERY: Final = 5
 """Rounds: the account's log is read page by page, so balances are not held against it every time."""
