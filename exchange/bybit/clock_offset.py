@@ -1,5 +1,7 @@
 """How far the exchange's protocol clock is from ours: measured at the start, once a minute, and when it is doubted.
 
+While it is off it is measured every few seconds: entries wait for it.
+
 The middle of a round trip is when the exchange read its clock, give or take half the trip; of three trips the fastest
 tells best. pybit signs with our clock as it is, so an offset near the exchange's window is said loudly.
 """
@@ -18,6 +20,7 @@ from observability.logs import get_logger
 log = get_logger(__name__)
 
 _EVERY_SECONDS = 60.0
+_WHILE_OFF_SECONDS = 5.0
 _AT_MOST_EVERY_SECONDS = 1.0
 _TRIPS = 3
 _AHEAD_ALLOWED_MS = 1000.0
@@ -68,14 +71,22 @@ class OffsetMeter:
                 log.warning("clock offset not measured", error=str(error))
             await asyncio.sleep(_AT_MOST_EVERY_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), _EVERY_SECONDS - _AT_MOST_EVERY_SECONDS)
+                await asyncio.wait_for(self._doubted.wait(), self._until_next() - _AT_MOST_EVERY_SECONDS)
             self._doubted.clear()
+
+    def _until_next(self) -> float:
+        return (
+            _WHILE_OFF_SECONDS if self._latest is not None and self._is_off(self._latest.offset_ms) else _EVERY_SECONDS
+        )
+
+    def _is_off(self, offset_ms: float) -> bool:
+        return offset_ms > self._behind_allowed_ms / 2 or offset_ms < -_AHEAD_ALLOWED_MS / 2
 
     async def _measure(self) -> ClockOffset:
         trips = [await self._trip() for _ in range(_TRIPS)]
         _, offset_ms = min(trips)
         self._latest = ClockOffset(offset_ms=offset_ms, measured_at=datetime.now(UTC))
-        if offset_ms > self._behind_allowed_ms / 2 or offset_ms < -_AHEAD_ALLOWED_MS / 2:
+        if self._is_off(offset_ms):
             log.error(
                 "our clock is off: the exchange may refuse what we sign",
                 offset_ms=round(offset_ms),

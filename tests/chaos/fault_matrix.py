@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 
+from activities.failures import DENIED
 from activities.leaving import Settled
 from config.settings import Settings
 from domain.exits import ExitPolicy
@@ -53,6 +55,7 @@ LOOSER = ExitPolicy(stop_loss_pct=Decimal(4))
 _TO_GUARD, _TO_LOOSER_GUARD, _THROUGH_BOTH = "0.975", "0.955", "0.94"
 MAX_UNPROTECTED = 15.0
 _OVER_SECONDS = 120.0
+_ENTRY_AGAIN_SECONDS = 1.0
 
 
 class Moment(StrEnum):
@@ -141,15 +144,21 @@ FAULTS: tuple[FaultKind, ...] = (
         standing=tuple({"kind": "reordered_events", "topic": t, "delay_ms": 1_000} for t in _EVENTS),
     ),
     FaultKind("events lost", _slow(1), standing=tuple({"kind": "lost_events", "topic": t} for t in _EVENTS)),
+    FaultKind(
+        "events late",
+        _slow(1),
+        standing=tuple({"kind": "delayed_events", "topic": t, "delay_ms": 3_000} for t in _EVENTS),
+    ),
     FaultKind("candles missing", _slow(1), standing=({"kind": "missing_candles", "probability": 0.5},), alone=True),
     FaultKind("socket cut", _slow(400), meanwhile=({"kind": "socket_cut"},), alone=True),
     FaultKind("socket silent", _slow(400), meanwhile=({"kind": "socket_silent", "seconds": 30},), alone=True),
     FaultKind(
         "clock 3 s behind",
-        _slow(1),
-        standing=({"kind": "clock_offset", "offset_ms": -3_000},),
+        _slow(400),
+        meanwhile=({"kind": "clock_offset", "offset_ms": -3_000, "seconds": 5},),
         alone=True,
     ),
+    FaultKind("maintenance", _slow(400), meanwhile=({"kind": "maintenance", "seconds": 5},), alone=True),
     FaultKind("restart", lambda after: {"kind": "restart", "after": after}, alone=True),
 )
 
@@ -197,13 +206,17 @@ class Matrix:
         began = time.monotonic()
         try:
             async with asyncio.timeout(_OVER_SECONDS):
-                await self._live_and_die(fault, moment, slot, outcome)
+                while not await self._live_and_die(fault, moment, slot, outcome):
+                    await asyncio.sleep(_ENTRY_AGAIN_SECONDS)
         except Exception as error:
             outcome.problem = f"{type(error).__name__}: {str(error)[:120]}"
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    async def _live_and_die(self, fault: FaultKind, moment: Moment, slot: Slot, outcome: Outcome) -> None:
+    async def _live_and_die(self, fault: FaultKind, moment: Moment, slot: Slot, outcome: Outcome) -> bool:
+        """False if the position was denied: the system takes no entries yet after what the cell before did to it."""
+        if fault.alone:
+            await self._control("DELETE")
         position_id = manual_position_id(uuid.uuid4().hex)
         ids = [await self._add(spec) for spec in _rules(fault, moment, position_id, slot.symbol)]
         watch = asyncio.create_task(self._meanwhile(ids[-1], fault))
@@ -213,6 +226,10 @@ class Matrix:
                 await self._die(handle, moment, slot)
             settled = await handle.result()
             outcome.hit = await self._all_hit(fault, ids)
+        except WorkflowFailureError as error:
+            if isinstance(error.cause, ApplicationError) and error.cause.type == DENIED:
+                return False
+            raise
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -222,6 +239,7 @@ class Matrix:
             outcome.problem = f"ended {settled.state}"
         elif (settled.unprotected_seconds or 0.0) > MAX_UNPROTECTED:
             outcome.problem = f"{settled.unprotected_seconds:.1f} s unprotected"
+        return True
 
     async def _order(self, position_id: str, slot: Slot) -> Handle:
         self.made += 1
@@ -298,10 +316,14 @@ class Matrix:
 
     async def _all_hit(self, fault: FaultKind, ids: Sequence[int]) -> bool:
         """The moment's request was hit, its book was thin, and of the standing events one met the fault."""
-        standing = ids[-1 - len(fault.standing) : -1] if fault.name.startswith("events") else []
-        thin = ids[: -1 - len(fault.standing)]
-        told = [await self._hits(rule) for rule in standing]
-        return all([await self._hits(rule) for rule in (*thin, ids[-1])]) and (not told or sum(told) > 0)
+        first = len(ids) - 1 - len(fault.standing)
+        asked = [await self._hits(rule) for rule in (*ids[:first], ids[-1])]
+        told = [
+            await self._hits(rule)
+            for rule, spec in zip(ids[first:-1], fault.standing, strict=True)
+            if spec["kind"].endswith("_events")
+        ]
+        return all(asked) and (not told or any(told))
 
     async def _hits(self, rule: int) -> int:
         """How often a rule hit; a restarted exchange has forgotten its rules, so it hit."""

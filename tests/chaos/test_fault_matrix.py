@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.fault_matrix import FAULTS, Moment, matrix_on
+from tests.chaos.fault_matrix import EXCHANGE_OPTIONS, FAULTS, Moment, judged, matrix_on
 from tests.support.paper import paper_exchange_process
 from tests.support.temporal import running_temporal
 from tests.support.trading import settings_for
-from workers.verify import verify
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -31,7 +30,7 @@ async def test_no_fault_at_any_moment_loses_doubles_or_uncovers_anything(
     database: str, scratch: Path, alone: bool
 ) -> None:
     (scratch / "exchange").mkdir()
-    exchange = paper_exchange_process(scratch / "exchange", "--manual", "--deposit", "USDT=1000000").start()
+    exchange = paper_exchange_process(scratch / "exchange", *EXCHANGE_OPTIONS).start()
     faults = [fault for fault in FAULTS if fault.alone is alone]
     try:
         with running_temporal(scratch) as temporal:
@@ -41,8 +40,8 @@ async def test_no_fault_at_any_moment_loses_doubles_or_uncovers_anything(
                 for number, fault in enumerate(faults):
                     turn = (ENTRIES[number % 3], EXITS[number % 3], STOPS[number % 6])
                     outcomes += await matrix.run(fault, turn[number % 3 :][:1] if alone else turn)
-                verdict = await verify(settings)
+                wrong = await judged(settings)
     finally:
         exchange.stop()
     assert [(o.fault, o.moment, o.cell()) for o in outcomes if not o.ok] == []
-    assert verdict.ok, verdict.findings
+    assert wrong == []

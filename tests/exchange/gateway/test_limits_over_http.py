@@ -16,6 +16,7 @@ from domain.market import Category, Side
 from exchange.bybit import BybitExchange
 from exchange.protocol import InstrumentRefused, OrderRequest, Refused, RetryLater
 from tests.exchange.gateway.raw_http import Answerer, RawHttpServer, body, ret
+from tests.support.waiting import eventually
 
 ORDER = OrderRequest(
     category=Category.LINEAR, symbol="BTCUSDT", side=Side.BUY, qty=Decimal("0.010"), order_link_id="P-E1"
@@ -168,3 +169,23 @@ async def test_a_refused_timestamp_has_the_clock_measured_anew() -> None:
     assert again is not None
     assert 1900 < first.offset_ms < 2100
     assert (again.measured_at - first.measured_at).total_seconds() < 10
+
+
+async def test_a_clock_that_was_off_is_seen_to_be_right_again_within_seconds() -> None:
+    offset_ms = -3_000
+
+    def answer(connection: socket.socket, request: str) -> bool:
+        return ret(0, timeNano=str(time.time_ns() + offset_ms * 1_000_000))(connection, request)
+
+    with serving(answer) as server:
+        exchange = BybitExchange("paper", "key", "secret", server.url)
+        await exchange.start()
+
+        async def measured(within: range) -> bool:
+            told = exchange.clock_offset()
+            return told is not None and int(told.offset_ms) in within
+
+        await eventually(lambda: measured(range(-3_100, -2_900)), "the clock to be found off")
+        offset_ms = 0
+        await eventually(lambda: measured(range(-100, 100)), "the clock to be found right", timeout=10)
+        await exchange.close()
