@@ -67,7 +67,7 @@ class Archive:
         return await self.fetch(wanted(**changes).timeframe)
 
     async def count_requests(self) -> None:
-        await asyncio.to_thread(self.paper.add_fault, kind="delay", endpoint="market/kline", count=None)
+        await asyncio.to_thread(self.paper.add_fault, kind="delay", endpoint="market/kline", delay_ms=1, count=None)
 
     async def requests(self) -> int:
         rows = await asyncio.to_thread(self.paper.control, "GET", "faults")
