@@ -18,7 +18,7 @@ from tests.exchange.paper.socket_client import Row, get, market_order, orders_of
 from tests.support.folders import scratch_folder
 from tests.support.paper import PaperExchange, paper_exchange_process
 
-OPTIONS = ("--manual", "--symbols", "BTCUSDT=50000", "--deposit", "USDT=10000000")
+OPTIONS = ("--manual", "--symbols", "BTCUSDT=50000", "--deposit", "USDT=10000000", "--rate-limits", "1")
 
 
 @pytest.fixture(scope="module")
