@@ -8,6 +8,7 @@ speed of the market. An address is refused while its window is full; Bybit's ban
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -121,8 +122,8 @@ class _Window:
         granted = min(items, self._rate.count - len(self._taken))
         self._taken.extend([now] * granted)
         remaining = self._rate.count - len(self._taken)
-        wait = self._taken[0] + self._rate.seconds - now if remaining == 0 else 0.0
-        return Visit(self._rate.count, remaining, granted, round(wait * 1000))
+        wait = max(math.ceil((self._taken[0] + self._rate.seconds - now) * 1000), 1) if remaining == 0 else 0
+        return Visit(self._rate.count, remaining, granted, wait)
 
 
 class AddressLimit:
