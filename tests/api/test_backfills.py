@@ -34,6 +34,7 @@ def system(postgres_server: PostgresServer) -> Iterator[TradingSystem]:
 @pytest.fixture
 def client(system: TradingSystem) -> Iterator[AtsClient]:
     with system.api.client() as opened:
+        system.push("spot", "BTCUSDT", "60000")  # nobody trades here by himself, and an old price is no price
         wait_until(lambda: _market_is_known(opened), "a price from the exchange", timeout=60)
         yield opened
 
