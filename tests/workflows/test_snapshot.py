@@ -213,7 +213,8 @@ async def test_a_day_is_its_last_snapshot_and_the_next_begins_at_nothing(played:
     first, second, midnight, last = played.rows.values()
     assert [(day, hour) for day, hour, _ in days] == [("2026-03-01", midnight.hour), ("2026-03-02", last.hour)]
     assert midnight.hour.hour == 0
-    ran = [row.realised_pnl - row.fees for row in (first, second, midnight, last)]
+    ran = [row.realised_pnl - row.fees + row.funding for row in (first, second, midnight, last)]
+    assert midnight.funding != 0, "a perpetual is held at midnight"
     assert [row.net_pnl_daily for row in (first, second, midnight)] == [sum(ran[:n]) for n in (1, 2, 3)]
     assert last.net_pnl_daily == ran[3]
 
