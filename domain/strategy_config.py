@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,10 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
+from domain.regime import Regime
 from domain.strategies import validate_parameters
 from domain.strategies.contract import Strategy
 
 Amount = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, max_digits=24, decimal_places=8)]
+
+
+class RegimeExit(StrEnum):
+    """What becomes of positions when the market turns to a regime their strategy doesn't open in."""
+
+    HOLD = "hold"
+    """They are left to their guard, their stop and their strategy's own exit."""
+    CLOSE = "close"
+    """They are closed at market."""
 
 
 class StrategyConfig(BaseModel):
@@ -23,6 +34,9 @@ class StrategyConfig(BaseModel):
     Three gates, each independent: ``watchlist_gate`` (its scores count), ``buy_gate`` (it may open), ``sell_gate`` (its
     own exit signals count; off leaves its positions to their guards and stops). ``signal_ttl_seconds`` is how long
     after the candle's close a signal may still be acted on; ``cooldown_seconds`` how long a symbol rests after a close.
+    ``regimes`` (of a row from before there were any: all) are those of the market in which it may open; ``regime_exit`` what becomes of its positions when the
+    market leaves them. ``max_funding_cost_pct`` (percent of the position, None: no limit) is what funding over the
+    planned hold may cost a position on a perpetual.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,11 +55,15 @@ class StrategyConfig(BaseModel):
     signal_ttl_seconds: int = Field(gt=0)
     exit_policy: ExitPolicy
     parameters: dict[str, Any]
+    regimes: tuple[Regime, ...] = Field(default=tuple(Regime), min_length=1)
+    regime_exit: RegimeExit = RegimeExit.HOLD
+    max_funding_cost_pct: Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     version: int = Field(default=1, ge=1)
 
 
 _FIXED = frozenset({"strategy", "version"})
 _HOUR = 3600
+_FUNDING_COST_PCT = Decimal("0.5")
 
 
 def default_config(strategy: Strategy, *, active: bool) -> StrategyConfig:
@@ -65,6 +83,8 @@ def default_config(strategy: Strategy, *, active: bool) -> StrategyConfig:
         signal_ttl_seconds=_HOUR,
         exit_policy=strategy.exit_policy,
         parameters=strategy.parameters().model_dump(mode="json"),
+        regimes=tuple(sorted(strategy.regimes, key=lambda regime: regime.level)),
+        max_funding_cost_pct=_FUNDING_COST_PCT if strategy.category is Category.LINEAR else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, TypeAdapter, ValidationError
 
@@ -36,6 +36,14 @@ _TYPES: Final[dict[str, TypeAdapter[Any]]] = {
     "disaster_buffer_pct": TypeAdapter(_Percent),
     "entry_ttl_seconds": TypeAdapter(Annotated[int, Field(gt=0, le=3_600)]),
     "universe": TypeAdapter(Annotated[list[_Symbol], Field(max_length=1_000), AfterValidator(_distinct)]),
+    "require_backtest": TypeAdapter(Literal["always", "live", "never"]),
+    "watchlist_size": TypeAdapter(Annotated[int, Field(ge=1, le=200)]),
+    "universe_exclude": TypeAdapter(Annotated[list[_Symbol], Field(max_length=1_000), AfterValidator(_distinct)]),
+    "universe_include": TypeAdapter(Annotated[list[_Symbol], Field(max_length=1_000), AfterValidator(_distinct)]),
+    "universe_size": TypeAdapter(Annotated[int, Field(ge=1, le=1_000)]),
+    "universe_min_turnover_usd": TypeAdapter(Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]),
+    "universe_min_age_days": TypeAdapter(Annotated[int, Field(ge=0, le=3_650)]),
+    "universe_max_spread_bps": TypeAdapter(Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]),
     "linear_leverage": TypeAdapter(Annotated[Decimal, Field(ge=1, le=10, decimal_places=2)]),
 }
 

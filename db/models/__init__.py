@@ -1,7 +1,16 @@
 """Every table, by the part of the system that writes it."""
 
 from db.models.config import StrategyConfiguration, StrategyConfigurationHistory, SystemSetting, SystemSettingHistory
-from db.models.decisions import BlockedSignal, MarketClockCursor, Scan, Signal, WatchlistScore
+from db.models.decisions import (
+    BacktestRun,
+    BlockedSignal,
+    MarketClockCursor,
+    Scan,
+    Signal,
+    StrategyScan,
+    WatchlistEntry,
+    WatchlistScore,
+)
 from db.models.exchange import (
     BalanceCheck,
     ExchangeLink,
@@ -10,11 +19,23 @@ from db.models.exchange import (
     OrderEvidence,
     RateLimit,
 )
-from db.models.market import Backfill, CandleRow, InstrumentRow, LivePrice, OpenInterestRow, TakerVolume
+from db.models.market import (
+    Backfill,
+    CandleRow,
+    FundingRateRow,
+    InstrumentRow,
+    LivePrice,
+    LongShortRatioRow,
+    OpenInterestRow,
+    TakerVolume,
+    UniverseMember,
+)
 from db.models.operations import ApiKey, IdempotencyKey, StreamCursor, StreamStatus, SystemEvent
+from db.models.regime import BtcMarketState, BtcMarketStateHistory
 from db.models.trading import (
     Dust,
     ExecutionApplication,
+    FundingPayment,
     GuardLease,
     LotMatchRow,
     LotRow,
@@ -33,18 +54,24 @@ from db.models.trading import (
 __all__ = [
     "ApiKey",
     "Backfill",
+    "BacktestRun",
     "BalanceCheck",
     "BlockedSignal",
+    "BtcMarketState",
+    "BtcMarketStateHistory",
     "CandleRow",
     "Dust",
     "ExchangeLink",
     "ExecutionApplication",
     "ForeignOrder",
     "ForeignPosition",
+    "FundingPayment",
+    "FundingRateRow",
     "GuardLease",
     "IdempotencyKey",
     "InstrumentRow",
     "LivePrice",
+    "LongShortRatioRow",
     "LotMatchRow",
     "LotRow",
     "MarketClockCursor",
@@ -63,13 +90,16 @@ __all__ = [
     "Signal",
     "StrategyConfiguration",
     "StrategyConfigurationHistory",
+    "StrategyScan",
     "StreamCursor",
     "StreamStatus",
     "SystemEvent",
     "SystemSetting",
     "SystemSettingHistory",
     "TakerVolume",
+    "UniverseMember",
     "WalletAccount",
     "WalletBalance",
+    "WatchlistEntry",
     "WatchlistScore",
 ]

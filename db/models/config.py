@@ -64,6 +64,9 @@ class StrategyConfiguration(Base):
     signal_ttl_seconds: Mapped[int]
     exit_policy: Mapped[dict[str, Any]]
     parameters: Mapped[dict[str, Any]]
+    regimes: Mapped[list[str]] = mapped_column(JSONB)
+    regime_exit: Mapped[str] = mapped_column(server_default=text("'hold'"))
+    max_funding_cost_pct: Mapped[Decimal | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -57,7 +57,9 @@ class Signal(Base):
 
     ``signal_id`` is the id of the position it would open. ``verdicts`` lists every gate that was evaluated, in order,
     as {gate, passed, value, threshold, detail}; ``blocked_by`` is the first that did not pass. ``inputs`` names what it
-    was decided on: {timeframe: {first_open, last_open, bars}} of the candles, microstructure stamps, price.
+    was decided on: {timeframe: {first_open, last_open, bars}} of the candles, microstructure stamps, price. ``facts``
+    is everything the gates looked at (see ``domain.gates.GateFacts``), enough to ask them again; ``regime_id`` the row
+    of ``btc_market_state_history`` in force.
     """
 
     __tablename__ = "signals"
@@ -78,6 +80,8 @@ class Signal(Base):
     price: Mapped[Decimal | None]
     evidence: Mapped[dict[str, Any]]
     inputs: Mapped[dict[str, Any]]
+    facts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    regime_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("btc_market_state_history.id"))
     verdicts: Mapped[list[Any]] = mapped_column(JSONB)
     blocked_by: Mapped[str | None]
     config_version: Mapped[int]
@@ -85,6 +89,32 @@ class Signal(Base):
     decided_at: Mapped[datetime]
     decided_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     trace_id: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class StrategyScan(Base):
+    """What one strategy decided on at one close: enough to load the very same panels again. Insert-only.
+
+    ``windows`` are {timeframe: {first_open, last_open, bars}}; ``digests`` are {timeframe: {symbol: digest}} of every
+    number of the symbol's row in the panel (see ``domain.digests``), by which a later look tells which input changed.
+    ``candidates`` counts its entries, ``missing`` the bars that were not there, by symbol, where there were any.
+    """
+
+    __tablename__ = "strategy_scans"
+
+    epoch: Mapped[str] = mapped_column(primary_key=True)
+    close_at: Mapped[datetime] = mapped_column(primary_key=True)
+    strategy: Mapped[str] = mapped_column(primary_key=True)
+    category: Mapped[str]
+    timeframe: Mapped[str]
+    config_version: Mapped[int]
+    settings_version: Mapped[int]
+    regime_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("btc_market_state_history.id"))
+    windows: Mapped[dict[str, Any]]
+    symbols: Mapped[list[str]] = mapped_column(JSONB)
+    digests: Mapped[dict[str, Any]]
+    missing: Mapped[dict[str, Any]]
+    candidates: Mapped[int]
+    recorded_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class BlockedSignal(Base):
@@ -124,3 +154,37 @@ class WatchlistScore(Base):
     evidence: Mapped[dict[str, Any]]
     close_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class WatchlistEntry(Base):
+    """A place on the watchlist of one close: the first ``rank`` is 1. Insert-only, history and present in one table.
+
+    ``composite`` (0 to 100) says how interesting the symbol was to the strategies of one ``side`` together, ``scores``
+    is {strategy: score} behind it (see ``domain.watchlist``).
+    """
+
+    __tablename__ = "watchlist_history"
+    __table_args__ = (Index("ix_watchlist_history_symbol", "epoch", "symbol", "close_at"),)
+
+    epoch: Mapped[str] = mapped_column(primary_key=True)
+    close_at: Mapped[datetime] = mapped_column(primary_key=True)
+    side: Mapped[str] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    rank: Mapped[int]
+    composite: Mapped[float] = mapped_column(Double)
+    scores: Mapped[dict[str, Any]]
+    recorded_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class BacktestRun(Base):
+    """A backtest of one version of a strategy's configuration. ``state`` is running, completed or failed."""
+
+    __tablename__ = "backtest_runs"
+    __table_args__ = (Index("ix_backtest_runs_strategy", "strategy", "config_version"),)
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    strategy: Mapped[str]
+    config_version: Mapped[int]
+    state: Mapped[str]
+    started_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    completed_wall: Mapped[datetime | None]

@@ -27,6 +27,7 @@ class InstrumentRow(Base):
     min_order_amount: Mapped[Decimal]
     max_market_qty: Mapped[Decimal]
     tradable: Mapped[bool]
+    launched_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -88,6 +89,48 @@ class OpenInterestRow(Base):
     interval: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(primary_key=True)
     value: Mapped[float] = mapped_column(Double)
+
+
+class LongShortRatioRow(Base):
+    """Share of accounts that are long in a linear symbol (0 to 1), as the exchange stamps it for an interval."""
+
+    __tablename__ = "long_short_ratio"
+
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    interval: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    long_share: Mapped[float] = mapped_column(Double)
+
+
+class FundingRateRow(Base):
+    """A settled funding rate of a linear symbol: a fraction, above 0 longs pay shorts."""
+
+    __tablename__ = "funding_rates"
+
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    rate: Mapped[float] = mapped_column(Double)
+
+
+class UniverseMember(Base):
+    """Whether the system trades a listed symbol, and the rule that says so, as of the last choice.
+
+    ``reason`` is the first rule it fails (``excluded``, ``not_tradable``, ``turnover``, ``age``, ``spread``, ``size``),
+    or ``included`` / ``chosen``. ``turnover_usd`` is of 24 h, ``spread_bps`` of the book's best prices; None: unknown.
+    """
+
+    __tablename__ = "universe_members"
+
+    category: Mapped[str] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    member: Mapped[bool]
+    reason: Mapped[str]
+    turnover_usd: Mapped[Decimal | None]
+    spread_bps: Mapped[float | None] = mapped_column(Double)
+    age_days: Mapped[float | None] = mapped_column(Double)
+    rank: Mapped[int | None]
+    chosen_at: Mapped[datetime]
+    since: Mapped[datetime]
 
 
 class Backfill(Base):

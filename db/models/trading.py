@@ -261,6 +261,28 @@ class Dust(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
+class FundingPayment(Base):
+    """One settlement of funding on a linear symbol, from the exchange's transaction log. Insert-only.
+
+    ``amount`` is what the wallet got (negative: paid), in ``coin``; ``position_id`` the position that was open then,
+    None where it was nobody's of ours. ``rate`` is a fraction; ``at`` market time.
+    """
+
+    __tablename__ = "funding_payments"
+    __table_args__ = (Index("ix_funding_payments_position_id", "position_id"), Index("ix_funding_payments_at", "at"))
+
+    log_id: Mapped[str] = mapped_column(primary_key=True)
+    epoch: Mapped[str] = mapped_column(primary_key=True)
+    symbol: Mapped[str]
+    position_id: Mapped[str | None] = mapped_column(ForeignKey("positions.position_id"))
+    coin: Mapped[str]
+    amount: Mapped[Decimal]
+    size: Mapped[Decimal]
+    rate: Mapped[Decimal | None]
+    at: Mapped[datetime]
+    recorded_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class PortfolioHourlySnapshot(Base):
     """The portfolio at a full hour of market time, and what the hour before it brought. Written once, insert-only.
 

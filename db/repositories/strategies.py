@@ -161,5 +161,9 @@ def _columns(config: StrategyConfig) -> dict[str, Any]:
 
 def _json(fields: dict[str, Any]) -> dict[str, Any]:
     """The values as the columns take them."""
-    policy = fields.get("exit_policy")
-    return fields | ({"exit_policy": policy.model_dump(mode="json")} if policy is not None else {})
+    told = dict(fields)
+    if (policy := fields.get("exit_policy")) is not None:
+        told["exit_policy"] = policy.model_dump(mode="json")
+    if (regimes := fields.get("regimes")) is not None:
+        told["regimes"] = [str(regime) for regime in regimes]
+    return told

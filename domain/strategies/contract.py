@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict
 from domain.candle import Timeframe, from_ms
 from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
+from domain.regime import Regime
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Regimes = npt.NDArray[np.int8]
 
 
 class StrategyParameters(BaseModel):
@@ -33,9 +35,12 @@ class StrategyParameters(BaseModel):
 class Panel:
     """Closed candles of one timeframe: arrays of shape (symbols, bars), NaN where a symbol has no candle.
 
-    ``open_time`` are the bars' open times in ms, shape (bars,), one timeframe apart. ``taker_buy_share`` (0 to 1, NaN
-    where it is not completely known) and ``open_interest`` (base coin, as stamped for the bar's open time: what was
-    known before the bar closed) are microstructure, None where nobody asked for it.
+    ``open_time`` are the bars' open times in ms, shape (bars,), one timeframe apart. Microstructure is None where
+    nobody asked for it: ``taker_buy_share`` (0 to 1, NaN where it is not completely known), ``open_interest`` (base
+    coin) and ``long_short_ratio`` (accounts long / accounts short) as stamped for the bar's open time, which is what was
+    known before the bar closed, and ``funding_rate`` (fraction a settlement interval of 8 h, above 0: longs pay), the
+    newest one settled by the bar's close. ``regime`` is the market's, shape (bars,): ``Regime.level`` of the effective
+    one (see ``domain.regime``) as it was known at each bar's close, ``NO_REGIME`` where there was none.
     """
 
     timeframe: Timeframe
@@ -48,6 +53,9 @@ class Panel:
     volume: Floats
     taker_buy_share: Floats | None = None
     open_interest: Floats | None = None
+    long_short_ratio: Floats | None = None
+    funding_rate: Floats | None = None
+    regime: Regimes | None = None
 
     def close_at(self, bar: int) -> datetime:
         """The instant at which bar ``bar`` (an index, -1 the last) closes."""
@@ -56,11 +64,20 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a strategy needs to decide on one bar: closed candles by timeframe, and microstructure of its own."""
+    """What a strategy needs to decide on one bar: closed candles by timeframe, microstructure of its own timeframe.
+
+    ``only``: the symbols it may trade at all, whatever the universe says (None: the universe's). ``benchmark``: a
+    symbol whose candles are in every panel, tradable or not. ``regime``: the regime at every bar of its own timeframe.
+    """
 
     candles: Mapping[Timeframe, int]
     taker_volume: bool = False
     open_interest: bool = False
+    long_short_ratio: bool = False
+    funding_rate: bool = False
+    regime: bool = False
+    only: frozenset[str] | None = None
+    benchmark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +111,8 @@ class Evaluation:
 class Strategy(Protocol):
     """One file of ``domain/strategies``.
 
-    ``category``, ``side``, ``timeframe`` and ``exit_policy`` are defaults of its configuration.
+    ``category``, ``side``, ``timeframe``, ``exit_policy`` and ``regimes`` (those in which it may open) are defaults of
+    its configuration.
     """
 
     name: ClassVar[str]
@@ -104,6 +122,7 @@ class Strategy(Protocol):
     timeframe: ClassVar[Timeframe]
     parameters: ClassVar[type[StrategyParameters]]
     exit_policy: ClassVar[ExitPolicy]
+    regimes: ClassVar[frozenset[Regime]]
 
     def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
         """Data needed to decide on one bar of ``timeframe``, warm-up included."""

@@ -18,6 +18,7 @@ from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.indicators import adx, ema, rate_of_change
 from domain.market import Category, PositionSide
+from domain.regime import RISING, Regime
 from domain.strategies.conditions import entry_edge, over, price_over, watchlist_score, whole_candles
 from domain.strategies.contract import Evaluation, Needs, Panel, Requirement, StrategyParameters
 from domain.strategies.trend import Bars, Percent, TrendParameters
@@ -50,6 +51,7 @@ class Momentum:
         max_hold_seconds=5 * 24 * _HOUR,
         min_hold_seconds=4 * _HOUR,
     )
+    regimes: ClassVar[frozenset[Regime]] = RISING
 
     def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
         p = cast(MomentumParameters, parameters)

@@ -19,6 +19,7 @@ from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.indicators import adx, change, ema, lowest_before
 from domain.market import Category, PositionSide
+from domain.regime import FALLING, Regime
 from domain.strategies.conditions import entry_edge, over, price_under, watchlist_score, whole_candles
 from domain.strategies.contract import Evaluation, Needs, Panel, Requirement, StrategyParameters
 from domain.strategies.trend import Bars, TrendParameters
@@ -49,6 +50,7 @@ class TrendBreakdown:
         max_hold_seconds=3 * 24 * _HOUR,
         min_hold_seconds=4 * _HOUR,
     )
+    regimes: ClassVar[frozenset[Regime]] = FALLING
 
     def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
         p = cast(TrendBreakdownParameters, parameters)
