@@ -34,8 +34,8 @@ class StrategyConfig(BaseModel):
     Three gates, each independent: ``watchlist_gate`` (its scores count), ``buy_gate`` (it may open), ``sell_gate`` (its
     own exit signals count; off leaves its positions to their guards and stops). ``signal_ttl_seconds`` is how long
     after the candle's close a signal may still be acted on; ``cooldown_seconds`` how long a symbol rests after a close.
-    ``regimes`` (of a row from before there were any: all) are those of the market in which it may open; ``regime_exit`` what becomes of its positions when the
-    market leaves them. ``max_funding_cost_pct`` (percent of the position, None: no limit) is what funding over the
+    ``regimes`` (of a row from before there were any: all) are those of the market in which it may open, ``regime_exit``
+    what becomes of its positions when the market leaves them. ``max_funding_cost_pct`` (percent of the position, None: no limit) is what funding over the
     planned hold may cost a position on a perpetual.
     """
 

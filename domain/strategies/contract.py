@@ -37,8 +37,8 @@ class Panel:
 
     ``open_time`` are the bars' open times in ms, shape (bars,), one timeframe apart. Microstructure is None where
     nobody asked for it: ``taker_buy_share`` (0 to 1, NaN where it is not completely known), ``open_interest`` (base
-    coin) and ``long_short_ratio`` (accounts long / accounts short) as stamped for the bar's open time, which is what was
-    known before the bar closed, and ``funding_rate`` (fraction a settlement interval of 8 h, above 0: longs pay), the
+    coin) and ``long_short_ratio`` (accounts long / accounts short) as stamped for the bar's open time: what was known
+    before the bar closed, and ``funding_rate`` (fraction a settlement interval of 8 h, above 0: longs pay), the
     newest one settled by the bar's close. ``regime`` is the market's, shape (bars,): ``Regime.level`` of the effective
     one (see ``domain.regime``) as it was known at each bar's close, ``NO_REGIME`` where there was none.
     """
