@@ -35,8 +35,8 @@ class StrategyConfig(BaseModel):
     own exit signals count; off leaves its positions to their guards and stops). ``signal_ttl_seconds`` is how long
     after the candle's close a signal may still be acted on; ``cooldown_seconds`` how long a symbol rests after a close.
     ``regimes`` (of a row from before there were any: all) are those of the market in which it may open, ``regime_exit``
-    what becomes of its positions when the market leaves them. ``max_funding_cost_pct`` (percent of the position, None: no limit) is what funding over the
-    planned hold may cost a position on a perpetual.
+    what becomes of its positions when the market leaves them. ``max_funding_cost_pct`` (percent of the position, None:
+    no limit) is what funding over the planned hold may cost a position on a perpetual.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
