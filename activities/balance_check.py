@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from activities.funding_intake import take_in_funding
 from db.models import BalanceCheck
 from db.repositories.balances import balance_checks, write_check
 from db.repositories.reconciliations import unknown_executions
@@ -46,13 +47,15 @@ class BalanceChecks:
         self._exchange = exchange
 
     async def check(self, clock: MarketClock) -> Checked:
-        """Every coin of the wallet, and every one that was in it at the last check. Raises ExchangeError."""
+        """Every coin of the wallet, and every one that was in it at the last check; funding that the log tells is
+        written down on the way. Raises ExchangeError."""
         async with self._database.session() as session:
             checks = await balance_checks(session, clock.epoch)
         recently = clock.now - (_STILL_QUIET if clock.speed <= 0 else _QUIET * max(clock.speed, 1.0))
         since = min((row.as_of for row in checks.values()), default=recently)
         first = _amounts(await self._exchange.wallet())
-        changes = [_change(row) for row in await self._exchange.transaction_log(since=since)]
+        log = await self._exchange.transaction_log(since=since)
+        changes = [_change(row) for row in log]
         second = _amounts(await self._exchange.wallet())
         coins = first.keys() | second.keys() | checks.keys()
         still = {coin for coin in coins if first.get(coin) == second.get(coin)}
@@ -64,6 +67,7 @@ class BalanceChecks:
             still -= {row.coin for row in changes if row.trade_id in unknown & on_their_way}
         checked.compared, checked.moving = len(still), coins - still
         async with self._database.session() as session:
+            await take_in_funding(session, clock.epoch, log)
             for coin in sorted(still):
                 mine = [row for row in changes if row.coin == coin]
                 before = checks.get(coin)

@@ -43,7 +43,7 @@ class CandleCatchUp:
 
         A series without any candle, or with more than a page missing, is a backfill's business.
         """
-        await self._fill_edges([(one.category, one.symbol) for one in instruments])
+        await self.fill_edges(instruments)
         while True:
             market, gap = await self._gaps.get()
             try:
@@ -53,7 +53,9 @@ class CandleCatchUp:
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._gaps.put_nowait((market, gap))
 
-    async def _fill_edges(self, markets: Sequence[Market]) -> None:
+    async def fill_edges(self, instruments: Sequence[Instrument]) -> None:
+        """What closed since the newest stored candle of each series, once."""
+        markets = [(one.category, one.symbol) for one in instruments]
         async with self._database.session() as session:
             newest = await newest_candles(session, markets, STORED_TIMEFRAMES)
         places = asyncio.Semaphore(_SERIES_AT_ONCE)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.strategies_in_use import InUse, Markets, held_by_strategy, strategies_in_use
 from db.repositories.market import list_instruments
-from db.repositories.settings import current_settings
-from db.repositories.strategies import current_configs, tell_unreadable
+from db.repositories.universe import members
 from domain.candle import Timeframe
 from domain.market import Category, Instrument
 from domain.strategies.contract import Needs, Strategy, StrategyParameters
@@ -28,16 +29,22 @@ class ScanRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class DueStrategy:
-    """A strategy with what it is configured to do, what it needs, and its universe (by symbol)."""
+    """A strategy with what it is configured to do, what it needs, and the instruments of its panels (by symbol).
+
+    Only ``eligible`` symbols may be entered or watched. The others are its benchmark, and symbols that it holds though
+    they have left its universe: its exits go on.
+    """
 
     config: StrategyConfig
     strategy: Strategy
     parameters: StrategyParameters
     needs: Needs
     instruments: Mapping[str, Instrument]
+    eligible: frozenset[str]
 
     @property
     def symbols(self) -> tuple[str, ...]:
+        """Of its panels, in their order."""
         return tuple(sorted(self.instruments))
 
 
@@ -52,37 +59,48 @@ class Window:
     last: datetime
     bars: int
 
+    @property
+    def newest(self) -> Window:
+        """Its last candle alone."""
+        return replace(self, first=self.last, bars=1)
 
-def in_use(config: StrategyConfig) -> bool:
-    """Whether anything a strategy decides would count."""
-    return config.watchlist_gate or config.buy_gate or config.sell_gate
+
+@dataclass(frozen=True, slots=True)
+class _Markets:
+    """What is known to be listed, what of it is the universe, and what each strategy holds."""
+
+    listed: Mapping[Category, Mapping[str, Instrument]]
+    universe: Markets
+    held: Mapping[tuple[str, Category], frozenset[str]]
 
 
 async def due_strategies(
     session: AsyncSession, strategies: Mapping[str, Strategy], timeframes: Sequence[Timeframe]
 ) -> list[DueStrategy]:
-    """Strategies in use whose timeframe closes now, by name. One whose parameters are none is paged and left out."""
-    universe = await _universe(session)
-    due = []
-    for config in await current_configs(session):
-        strategy = strategies.get(config.strategy)
-        if strategy is None or not in_use(config) or config.timeframe not in timeframes:
-            continue
-        try:
-            parameters = strategy.parameters.model_validate(config.parameters)
-        except ValidationError as error:
-            await tell_unreadable(session, config.strategy, config.version, str(error))
-            continue
-        instruments = {one.symbol: one for one in universe if one.category is config.category}
-        needs = strategy.needs(parameters, config.timeframe)
-        due.append(DueStrategy(config, strategy, parameters, needs, instruments))
-    return due
+    """Strategies in use whose timeframe closes now, by name."""
+    asked = [one for one in await strategies_in_use(session, strategies) if one.config.timeframe in timeframes]
+    markets = await _markets(session) if asked else _Markets({}, frozenset(), {})
+    return [_due(one, markets) for one in asked]
 
 
-async def _universe(session: AsyncSession) -> list[Instrument]:
-    """Instruments of the setting ``universe`` that are known; an empty setting means all."""
-    wanted = set((await current_settings(session))["universe"])
-    return [one for one in await list_instruments(session) if not wanted or one.symbol in wanted]
+def _due(asked: InUse, markets: _Markets) -> DueStrategy:
+    config, needs = asked.config, asked.needs
+    listed = markets.listed.get(config.category, {})
+    universe = {symbol for category, symbol in markets.universe if category is config.category}
+    eligible = (universe if needs.only is None else needs.only) & listed.keys()
+    shown = eligible | markets.held.get((config.strategy, config.category), frozenset())
+    if needs.benchmark is not None:
+        shown |= {needs.benchmark}
+    instruments = {symbol: listed[symbol] for symbol in shown if symbol in listed}
+    return DueStrategy(config, asked.strategy, asked.parameters, needs, instruments, frozenset(eligible))
+
+
+async def _markets(session: AsyncSession) -> _Markets:
+    listed: dict[Category, dict[str, Instrument]] = defaultdict(dict)
+    for one in await list_instruments(session):
+        listed[one.category][one.symbol] = one
+    universe = frozenset((one.category, one.symbol) for one in await members(session))
+    return _Markets(listed, universe, await held_by_strategy(session))
 
 
 def windows_of(due: DueStrategy, close_at: datetime) -> list[Window]:
@@ -94,15 +112,20 @@ def windows_of(due: DueStrategy, close_at: datetime) -> list[Window]:
 
 
 def together(windows: Iterable[Window]) -> list[Window]:
-    """Windows of one market and timeframe as one: the longest, of every symbol."""
-    merged: dict[tuple[Category, Timeframe], Window] = {}
+    """Windows of one close without doubles: of every market and timeframe each symbol once, in its longest window."""
+    longest: dict[tuple[Category, Timeframe, str], Window] = {}
     for window in windows:
-        key = (window.category, window.timeframe)
-        other = merged.get(key, window)
-        longest = max(window, other, key=lambda each: each.bars)
-        symbols = tuple(sorted({*window.symbols, *other.symbols}))
-        merged[key] = Window(*key, symbols, longest.first, longest.last, longest.bars)
-    return list(merged.values())
+        for symbol in window.symbols:
+            key = window.category, window.timeframe, symbol
+            longest[key] = max(window, longest.get(key, window), key=lambda each: each.bars)
+    merged: dict[tuple[Category, Timeframe, int], list[str]] = defaultdict(list)
+    for (category, timeframe, symbol), window in longest.items():
+        merged[category, timeframe, window.bars].append(symbol)
+    spans = {(each.category, each.timeframe, each.bars): each for each in longest.values()}
+    return [
+        Window(*key[:2], tuple(sorted(symbols)), spans[key].first, spans[key].last, spans[key].bars)
+        for key, symbols in merged.items()
+    ]
 
 
 def _window(

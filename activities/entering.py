@@ -30,7 +30,7 @@ from db.repositories.strategies import find_config
 from db.session import Database
 from domain.entry import plan_entry, resting_stop
 from domain.exits import ExitPolicy
-from domain.gates import GateCode, GateVerdict
+from domain.gate_facts import GateCode, GateVerdict
 from domain.ids import OrderRole, order_link_id
 from domain.market import Category, FilterViolation, Instrument, PositionSide
 from domain.order import OrderState, is_final

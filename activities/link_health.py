@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from db.repositories.links import stream_ages
 from db.session import Database
-from domain.gates import GateCode, GateVerdict
+from domain.gate_facts import GateCode, GateVerdict
 from domain.market import Category
 from exchange.protocol import Exchange, ExchangeError
 from observability.logs import get_logger

@@ -19,7 +19,7 @@ from activities.failures import EXCHANGE_UNAVAILABLE, failure
 from activities.history import PacedHistory
 from activities.stream_report import report_streams
 from activities.taker_flow import QUARTER, TakerFlow
-from activities.universe import listed_universe
+from activities.universe import followed, listed_universe
 from db.repositories.market import upsert_candles, upsert_live_prices
 from db.repositories.microstructure import taker_volume_since, upsert_taker_volume
 from db.session import Database
@@ -36,6 +36,10 @@ _GATHER_SECONDS = 0.01
 """Candles of one close come in a row: so long the first of them waits for the others."""
 _INSTRUMENTS_SECONDS = 3600.0
 _LIVE_WITHIN_SECONDS = 5.0
+_FOLLOW_SECONDS = 5.0
+"""How soon a symbol that joined the universe is streamed, and one that left it (and isn't held any more) is not."""
+
+_Market = tuple[Category, str]
 
 
 class MarketStreamRequest(BaseModel):
@@ -69,7 +73,7 @@ class _Reader:
         self._flow = TakerFlow()
         self._urgent = asyncio.Event()
         self._catch_up = CandleCatchUp(database, exchange, history, self._take_candles)
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: dict[_Market, list[Subscription]] = {}
 
     async def run(self, seconds: int) -> None:
         background = [asyncio.create_task(self._beat_forever()), asyncio.create_task(self._report_forever())]
@@ -82,14 +86,15 @@ class _Reader:
                 self._subscribe(instrument)
             background.append(asyncio.create_task(self._catch_up_forever(universe)))
             background.append(asyncio.create_task(self._refresh_instruments()))
+            background.append(asyncio.create_task(self._follow_forever()))
             while loop.time() < end:
                 await self._flush()
                 await self._until_due()
         finally:
             for task in background:
                 task.cancel()
-            for subscription in self._subscriptions:
-                subscription.close()
+            for market in list(self._subscriptions):
+                self._leave(market)
 
     async def _until_due(self) -> None:
         """A second, or until something that must not wait has come."""
@@ -122,15 +127,44 @@ class _Reader:
 
     async def _catch_up_forever(self, universe: Sequence[Instrument]) -> None:
         """Once the exchange serves the streams, so that no candle closes between the query and them."""
-        live = await asyncio.gather(*(each.wait_live(_LIVE_WITHIN_SECONDS) for each in self._subscriptions))
-        if not all(live):
-            log.warning("market stream not live yet; catching up by query", streams=live.count(False))
+        await self._wait_live(universe)
         while True:
             try:
                 await self._catch_up.fill(universe)
             except* (SQLAlchemyError, OSError, TimeoutError) as errors:
                 log.warning("missed candles not fetched yet", error=str(errors.exceptions[0]))
             await asyncio.sleep(1)
+
+    async def _wait_live(self, instruments: Sequence[Instrument]) -> None:
+        asked = [each for one in instruments for each in self._subscriptions.get((one.category, one.symbol), ())]
+        live = await asyncio.gather(*(each.wait_live(_LIVE_WITHIN_SECONDS) for each in asked))
+        if not all(live):
+            log.warning("market stream not live yet; catching up by query", streams=live.count(False))
+
+    async def _follow_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_FOLLOW_SECONDS)
+            try:
+                await self._follow()
+            except* (SQLAlchemyError, OSError, TimeoutError) as errors:
+                log.warning("universe not followed yet", error=str(errors.exceptions[0]))
+
+    async def _follow(self) -> None:
+        """Stream what joined the universe and leave what left it; what is held stays."""
+        async with self._database.session() as session:
+            wanted = {(one.category, one.symbol): one for one in await followed(session)}
+        for market in self._subscriptions.keys() - wanted.keys():
+            self._leave(market)
+        joined = [wanted[market] for market in sorted(wanted.keys() - self._subscriptions.keys())]
+        for instrument in joined:
+            self._subscribe(instrument)
+        if joined:
+            await self._wait_live(joined)
+            await self._catch_up.fill_edges(joined)
+
+    def _leave(self, market: _Market) -> None:
+        for subscription in self._subscriptions.pop(market):
+            subscription.close()
 
     async def _resume_flow(self) -> None:
         now = (await self._exchange.market_clock()).now
@@ -149,7 +183,7 @@ class _Reader:
                 self._urgent.set()
 
         # Trades first: what made a candle is counted when it is confirmed.
-        add = self._subscriptions.append
+        add = self._subscriptions.setdefault((category, symbol), []).append
         add(self._exchange.subscribe_trades(category, symbol, on_trades, _ignore))
         add(self._exchange.subscribe_tickers(category, symbol, self._on_ticker, _ignore))
         for timeframe in STORED_TIMEFRAMES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -10,14 +10,16 @@ from pydantic import AwareDatetime, BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.due_strategies import in_use
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
+from activities.strategies_in_use import in_use
 from db.models import MarketClockCursor
 from db.repositories.scans import cursor_of, raise_scanned
 from db.repositories.strategies import current_configs
 from db.session import Database
 from domain.candle import Timeframe
 from domain.clock import MarketClock
+from domain.history import REGIME_STEP
+from domain.strategy_config import StrategyConfig
 from exchange.protocol import Exchange, ExchangeError
 
 _QUARTER = Timeframe.M15
@@ -29,7 +31,7 @@ _SHORTEST_WAIT = timedelta(milliseconds=20)
 class Due(BaseModel):
     """The earliest piece of work that is due, or ``kind`` nothing and how long (wall) to wait before asking again.
 
-    ``at`` is the close to scan (with the ``timeframes`` in use that close then), the hour to snapshot, or the instant
+    ``at`` is the close to scan (with the ``timeframes`` scanned that close then), the hour to snapshot, or the instant
     at which something will be due next. ``step``: the market stands still until it is told to go on.
     """
 
@@ -60,11 +62,17 @@ class MarketTimeActivities:
             raise failure(EXCHANGE_UNAVAILABLE, f"can't read the market's clock: {error}") from error
         async with self._database.session() as session:
             cursor = await cursor_of(session, clock.epoch, clock.now)
-            timeframes = {config.timeframe for config in await current_configs(session) if in_use(config)}
+            timeframes = _watched(await current_configs(session))
             due = due_at(clock, cursor.scanned_until, cursor.snapshot_until, timeframes)
             if due.kind != "scan":
                 await _pass_by(session, cursor, clock.now, timeframes)
         return due
+
+
+def _watched(configs: Iterable[StrategyConfig]) -> set[Timeframe]:
+    """Timeframes whose closes are scanned: of the strategies in use, and the regime's while there is one."""
+    used = {config.timeframe for config in configs if in_use(config)}
+    return used | {REGIME_STEP} if used else used
 
 
 async def _pass_by(

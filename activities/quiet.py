@@ -22,12 +22,12 @@ from activities.entering import DENIED_EVENT
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
 from activities.guard_book import GuardBook
 from activities.scan_exits import EXIT_NOT_DELIVERED, EXIT_SIGNAL
-from activities.scan_microstructure import uncounted
+from activities.scan_takers import uncounted
 from db.models import BlockedSignal, Order, OrderExecution, Position, Signal, SystemEvent
 from db.repositories.candles import count_each
-from db.repositories.market import list_instruments, upsert_candles
-from db.repositories.settings import current_settings
+from db.repositories.market import upsert_candles
 from db.repositories.signals import RESERVATION
+from db.repositories.universe import members
 from db.session import Database
 from domain.candle import Timeframe
 from domain.clock import MarketClock
@@ -142,12 +142,7 @@ class StepActivities:
         """Candles and takers of the quarter hour that ended now, as the streams bring them; candles also by REST."""
         if Timeframe.M15.floor(clock.now) != clock.now:
             return None
-        wanted = set((await current_settings(session))["universe"])
-        markets = [
-            (one.category, one.symbol)
-            for one in await list_instruments(session)
-            if one.tradable and (not wanted or one.symbol in wanted)
-        ]
+        markets = [(one.category, one.symbol) for one in await members(session) if one.tradable]
         opened = clock.now - _QUARTER
         stored = await count_each(session, markets, Timeframe.M15, opened, clock.now)
         missing = [market for market, count in stored.items() if count == 0]

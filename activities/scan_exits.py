@@ -1,9 +1,8 @@
-"""The end of a scan: positions whose strategy wants to leave, and closing the scan's books."""
+"""The end of a scan: positions whose strategy or regime lets them go, and closing the scan's books."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel
@@ -12,28 +11,38 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.beating import beating
-from activities.deciding import evaluate, load_panels
 from activities.due_strategies import DueStrategy, ScanRequest, due_strategies
+from activities.evaluating import answer_of
+from activities.strategy_panels import load_panels
 from db.models import Position, SystemEvent
 from db.repositories.audit import record_event
 from db.repositories.positions import targets_of
+from db.repositories.regimes import regime_at
 from db.repositories.scans import DONE, finish_scan, lock_scan
 from db.session import Database
 from domain.candidates import exit_symbols
-from domain.exit_policy import ExitPolicy
+from domain.exit_policy import ExitPolicy, ExitReason
 from domain.position import PositionState
+from domain.regime import Regime
 from domain.strategies import STRATEGIES
 from domain.strategies.contract import Strategy
+from domain.strategy_config import RegimeExit
 
 EXIT_SIGNAL = "strategy_exit_signal"
 EXIT_IGNORED = "strategy_exit_ignored"
+REGIME_LEFT = "regime_exit_signal"
+REGIME_IGNORED = "regime_exit_ignored"
 EXIT_NOT_DELIVERED = "strategy_exit_not_delivered"
 
 
 class Exits(BaseModel):
-    """Ids of open positions that their strategy wants to leave."""
+    """Ids of open positions that are to leave. ``reasons`` names those that don't leave by their strategy's exit."""
 
     position_ids: list[str]
+    reasons: dict[str, ExitReason] = {}
+
+    def reason(self, position_id: str) -> ExitReason:
+        return self.reasons.get(position_id, ExitReason.STRATEGY_EXIT)
 
 
 class ScanEnd(BaseModel):
@@ -51,48 +60,49 @@ class ScanExitActivities:
 
     @activity.defn
     async def find_exits(self, request: ScanRequest) -> Exits:
-        """Open positions whose strategy's exit is true on the bar that closed, held long enough, sell gate on.
+        """Open positions of the due strategies that are to leave at this close, sell gate on.
 
-        Where the sell gate is off a warning says so: the position is left to its guard and its stop.
+        Those whose market is in a regime that their strategy is not to be in, if it says so (at once, also within their
+        minimum hold); else those whose strategy's exit is true on the bar that closed, held long enough. Where the sell
+        gate is off a warning says so: the position is left to its guard and its stop.
         """
-        async with beating(), self._database.session() as session:
-            leaving: list[str] = []
-            for due in await due_strategies(session, self._strategies, request.timeframes):
-                held = await self._held(session, due, request.close_at)
-                if not held:
-                    continue
-                panels = await load_panels(session, due, request.close_at)
-                evaluation = await asyncio.to_thread(evaluate, due, panels)
-                wanted = set(exit_symbols(evaluation, panels[due.config.timeframe]))
-                for position in held:
-                    if position.symbol not in wanted:
-                        continue
-                    await _tell_once(session, position, due, request.close_at)
-                    if due.config.sell_gate:
-                        leaving.append(position.position_id)
-            return Exits(position_ids=leaving)
+        async with beating():
+            async with self._database.session() as session:
+                asked = await due_strategies(session, self._strategies, request.timeframes)
+            exits = Exits(position_ids=[])
+            for due in asked:
+                left = await self._left_by_regime(request, due)
+                exits.position_ids += left
+                exits.reasons |= dict.fromkeys(left, ExitReason.REGIME_EXIT)
+                exits.position_ids += await self._left_by_strategy(request, due, set(left))
+            return exits
 
-    async def _held(self, session: AsyncSession, due: DueStrategy, close_at: datetime) -> list[Position]:
-        """The strategy's open positions that were held before the bar closed, for their minimum time."""
-        rows = await session.scalars(
-            select(Position)
-            .where(
-                Position.strategy == due.config.strategy,
-                Position.category == due.config.category,
-                Position.state == PositionState.OPEN,
-                Position.opened_at < close_at,
-            )
-            .order_by(Position.position_id)
-        )
-        held = []
-        for position in rows.all():
-            policy = ExitPolicy.model_validate(
-                (await targets_of(session, position.position_id, position.target_version)).policy
-            )
-            assert position.opened_at is not None
-            if position.opened_at + timedelta(seconds=policy.min_hold_seconds) <= close_at:
-                held.append(position)
-        return held
+    async def _left_by_regime(self, request: ScanRequest, due: DueStrategy) -> list[str]:
+        if due.config.regime_exit is not RegimeExit.CLOSE:
+            return []
+        async with self._database.session() as session:
+            row = await regime_at(session, request.epoch, request.close_at)
+            if row is None or row.effective is None or Regime(row.effective) in due.config.regimes:
+                return []
+            held = await _held(session, due, request.close_at)
+            kind = REGIME_LEFT if due.config.sell_gate else REGIME_IGNORED
+            return await _tell(session, held, due, request.close_at, kind, {"regime": row.effective})
+
+    async def _left_by_strategy(self, request: ScanRequest, due: DueStrategy, leaving: set[str]) -> list[str]:
+        """A strategy that raises is paged and has no exits: its positions are left to their guards."""
+        async with self._database.session() as session:
+            held = [each for each in await _held(session, due, request.close_at) if each.position_id not in leaving]
+            held = [each for each in held if await _held_long_enough(session, each, request.close_at)]
+            if not held:
+                return []
+            panels = await load_panels(session, due, request.close_at, request.epoch)
+        evaluation = await answer_of(self._database, due, panels)
+        if evaluation is None:
+            return []
+        wanted = set(exit_symbols(evaluation, panels[due.config.timeframe]))
+        kind = EXIT_SIGNAL if due.config.sell_gate else EXIT_IGNORED
+        async with self._database.session() as session:
+            return await _tell(session, (each for each in held if each.symbol in wanted), due, request.close_at, kind)
 
     @activity.defn
     async def finish_scan(self, end: ScanEnd) -> None:
@@ -122,22 +132,55 @@ class ScanExitActivities:
             )
 
 
-async def _tell_once(session: AsyncSession, position: Position, due: DueStrategy, close_at: datetime) -> None:
-    """The audit row of an exit signal; a repeat of the activity finds it there."""
-    kind = EXIT_SIGNAL if due.config.sell_gate else EXIT_IGNORED
-    known = await session.scalar(
-        select(SystemEvent.id)
-        .where(SystemEvent.subject == position.position_id, SystemEvent.kind == kind)
-        .where(SystemEvent.market_at == close_at)
-        .limit(1)
-    )
-    if known is None:
-        record_event(
-            session,
-            kind,
-            position.position_id,
-            who="scan",
-            severity="info" if due.config.sell_gate else "warning",
-            market_at=close_at,
-            detail={"strategy": due.config.strategy, "symbol": position.symbol, "sell_gate": due.config.sell_gate},
+async def _held(session: AsyncSession, due: DueStrategy, close_at: datetime) -> Sequence[Position]:
+    """The strategy's open positions that were held before the bar closed."""
+    rows = await session.scalars(
+        select(Position)
+        .where(
+            Position.strategy == due.config.strategy,
+            Position.category == due.config.category,
+            Position.state == PositionState.OPEN,
+            Position.opened_at < close_at,
         )
+        .order_by(Position.position_id)
+    )
+    return rows.all()
+
+
+async def _held_long_enough(session: AsyncSession, position: Position, close_at: datetime) -> bool:
+    """Whether the position's minimum hold is over."""
+    targets = await targets_of(session, position.position_id, position.target_version)
+    policy = ExitPolicy.model_validate(targets.policy)
+    assert position.opened_at is not None
+    return position.opened_at + timedelta(seconds=policy.min_hold_seconds) <= close_at
+
+
+async def _tell(
+    session: AsyncSession,
+    leaving: Iterable[Position],
+    due: DueStrategy,
+    close_at: datetime,
+    kind: str,
+    detail: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The audit row of each exit, once: a repeat of the activity finds it there. Who of them is to leave."""
+    told = list(leaving)
+    for position in told:
+        known = await session.scalar(
+            select(SystemEvent.id)
+            .where(SystemEvent.subject == position.position_id, SystemEvent.kind == kind)
+            .where(SystemEvent.market_at == close_at)
+            .limit(1)
+        )
+        if known is None:
+            about = {"strategy": due.config.strategy, "symbol": position.symbol, "sell_gate": due.config.sell_gate}
+            record_event(
+                session,
+                kind,
+                position.position_id,
+                who="scan",
+                severity="info" if due.config.sell_gate else "warning",
+                market_at=close_at,
+                detail={**about, **(detail or {})},
+            )
+    return [position.position_id for position in told] if due.config.sell_gate else []

@@ -1,125 +1,28 @@
-"""Microstructure for a scan: what takers did in the quarter hour just closed, and open interest where it is needed."""
+"""Microstructure for a scan: of all kinds, for the strategies that ask for it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from activities.due_strategies import DueStrategy, windows_of
-from db.repositories.open_interest import missing_stamps, upsert_open_interest
-from db.repositories.panels import load_panel
-from db.repositories.settings import current_settings
+from activities.due_strategies import DueStrategy
+from activities.scan_funding import fetch_funding
+from activities.scan_stamps import fetch_stamps
+from activities.scan_takers import takers_counted
 from db.session import Database
-from domain.candle import Timeframe
-from domain.market import Category
-from exchange.protocol import Exchange, ExchangeError
-from observability.logs import get_logger
+from exchange.protocol import Exchange
 
-log = get_logger(__name__)
-
-_POLL_SECONDS = 0.02
-_STEP_PATIENCE_SECONDS = 2.0
 _AT_ONCE = 8
-_NO_INTEREST = frozenset({Timeframe.M1, Timeframe.W1})
+"""Queries under way at a time: the rest of the exchange's rate limit is for trading."""
 
 
-async def takers_counted(
+async def complete_microstructure(
     database: Database, exchange: Exchange, due: Sequence[DueStrategy], close_at: datetime
 ) -> None:
-    """Wait until the trades of the quarter hour that ended at ``close_at`` are summed for those who ask for them.
-
-    For the grace at most (market time, but a second at least: sums are written once a second). What was missed before
-    can't be waited for: a bar that isn't known is a gate's matter.
-    """
-    wanted: dict[Category, set[str]] = {}
-    for one in due:
-        if one.needs.taker_volume:
-            wanted.setdefault(one.config.category, set()).update(one.symbols)
-    if not wanted:
-        return
-    ends = await _patience_ends(database, exchange, close_at)
-    while True:
-        async with database.session() as session:
-            behind = [
-                symbol
-                for category, symbols in wanted.items()
-                for symbol in await uncounted(session, category, sorted(symbols), close_at)
-            ]
-        if not behind or time.monotonic() > ends:
-            return
-        await asyncio.sleep(_POLL_SECONDS)
-
-
-async def uncounted(session: AsyncSession, category: Category, symbols: Sequence[str], close_at: datetime) -> list[str]:
-    """Symbols with a candle of the quarter hour that ended at ``close_at`` whose takers don't add up to it (yet)."""
-    quarter = Timeframe.M15.floor(close_at) - Timeframe.M15.duration
-    panel = await load_panel(session, category, Timeframe.M15, symbols, quarter, quarter, taker_volume=True)
-    assert panel.taker_buy_share is not None
-    told = panel.volume[:, 0] > 0
-    known = panel.taker_buy_share[:, 0] >= 0
-    return [symbol for symbol, behind in zip(symbols, told & ~known, strict=True) if behind]
-
-
-async def _patience_ends(database: Database, exchange: Exchange, close_at: datetime) -> float:
-    """Until when (monotonic) sums may still come."""
-    clock = await exchange.market_clock()
-    if clock.step or clock.speed <= 0:
-        return time.monotonic() + _STEP_PATIENCE_SECONDS
-    async with database.session() as session:
-        grace = timedelta(seconds=float((await current_settings(session))["scan_grace_seconds"]))
-    left = clock.wall_until(close_at + grace).total_seconds()
-    late = clock.now - close_at > 2 * Timeframe.M15.duration
-    return time.monotonic() + (0.0 if late else max(left, 1.2))
-
-
-async def fetch_open_interest(
-    database: Database, exchange: Exchange, due: Sequence[DueStrategy], close_at: datetime
-) -> None:
-    """Open interest at every bar's open, for strategies that ask for it; what the exchange doesn't tell is unknown."""
+    """Have everything stored that can be known by ``close_at``; the rest is a gate's matter. Raises the exchange's
+    errors only for its clock."""
     room = asyncio.Semaphore(_AT_ONCE)
-    await asyncio.gather(
-        *(
-            _fetch(room, database, exchange, timeframe, symbol, stamps)
-            for (timeframe, symbol), stamps in (await _missing_interest(database, due, close_at)).items()
-        )
-    )
-
-
-async def _missing_interest(
-    database: Database, due: Sequence[DueStrategy], close_at: datetime
-) -> dict[tuple[Timeframe, str], list[datetime]]:
-    missing: dict[tuple[Timeframe, str], list[datetime]] = {}
-    async with database.session() as session:
-        for one in due:
-            if not one.needs.open_interest:
-                continue
-            for window in windows_of(one, close_at):
-                if window.timeframe in _NO_INTEREST:
-                    continue
-                found = await missing_stamps(session, window.timeframe, window.symbols, window.first, window.last)
-                for symbol, stamps in found.items():
-                    known = missing.setdefault((window.timeframe, symbol), [])
-                    known[:] = sorted({*known, *stamps})
-    return missing
-
-
-async def _fetch(
-    room: asyncio.Semaphore,
-    database: Database,
-    exchange: Exchange,
-    timeframe: Timeframe,
-    symbol: str,
-    stamps: Sequence[datetime],
-) -> None:
-    async with room:
-        try:
-            told = await exchange.open_interest(symbol, timeframe, stamps[0], stamps[-1])
-        except ExchangeError as error:
-            log.warning("no open interest to be had", symbol=symbol, timeframe=timeframe, error=str(error))
-            return
-        async with database.session() as session:
-            await upsert_open_interest(session, timeframe, told)
+    await takers_counted(database, exchange, due, close_at)
+    await fetch_stamps(database, exchange, due, close_at, room)
+    await fetch_funding(database, exchange, due, close_at, room)

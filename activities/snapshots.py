@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,15 +13,19 @@ from pydantic import AwareDatetime, BaseModel
 from temporalio import activity
 
 from activities.failures import EXCHANGE_UNAVAILABLE, NOT_YET, OTHER_MARKET, failure
+from activities.funding_intake import take_in_funding
+from activities.hour_before import HourBefore, closings_of_open
+from activities.hour_invariants import ForeignSizes, HourFacts, Judged, judge, page_broken
 from activities.hour_prices import HourPrices
+from activities.hour_row import row_values
 from db.models import PortfolioHourlySnapshot
 from db.repositories import snapshots as rows
-from db.repositories.audit import record_event
+from db.repositories.balances import sizes_before
+from db.repositories.foreign import executed_by_others
 from db.session import Database
 from domain.clock import MarketClock
-from domain.market import Category
+from domain.market import Category, Side
 from domain.portfolio import (
-    CENT,
     DOLLARS,
     HOUR,
     Holding,
@@ -30,28 +34,24 @@ from domain.portfolio import (
     Prices,
     balances_at,
     booked_apart,
-    coins_not_ours,
     day_of,
-    difference,
     flows,
-    funding_by_symbol,
     holdings_at,
-    revalued,
-    sold_apart,
     start_of,
     total,
-    unexplained,
     value,
 )
-from exchange.protocol import Exchange, ExchangeError
+from domain.reconciling import TRADES
+from exchange.protocol import Exchange, ExchangeError, TransactionLogRow
 from observability.logs import bind
-from observability.tracing import current_trace_id
 
 _LONGEST_WAIT = timedelta(seconds=10)
 _SETTLING = timedelta(milliseconds=300)
 """Wall time after the hour in which the exchange may still be booking what happened before it."""
 _PROOFS = 8
 """Attempts at having wallet and log agree; one that still doesn't is written, and says so."""
+_SECOND_LOOK = timedelta(seconds=3)
+"""Wall time after which an hour whose books don't hold is measured again, before anybody is paged."""
 
 
 class SnapshotRequest(BaseModel):
@@ -70,15 +70,12 @@ class SnapshotTaken(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Before:
-    """What the snapshot before this one said. Without one the stretch is the hour itself and nothing is compared."""
+class _Measured:
+    """The values of an hour's row, what its invariants say, and the log that it was made from."""
 
-    hour: datetime
-    row: PortfolioHourlySnapshot | None
-
-    def told(self, name: str) -> dict[str, Decimal]:
-        """Decimals by name out of the row's detail."""
-        return {} if self.row is None else {key: Decimal(text) for key, text in self.row.detail[name].items()}
+    values: dict[str, Any]
+    judged: Judged
+    log: Sequence[TransactionLogRow]
 
 
 class SnapshotActivities:
@@ -97,8 +94,7 @@ class SnapshotActivities:
             async with self._database.session() as session:
                 row = await rows.find_snapshot(session, request.epoch, request.hour)
             if row is None:
-                proved = activity.info().attempt < _PROOFS
-                row = await self._store(await self.measure(request.epoch, request.hour, proved=proved))
+                row = await self._store(await self._agreed(request, proved=activity.info().attempt < _PROOFS))
             return SnapshotTaken.model_validate(row, from_attributes=True)
 
     async def measure(self, epoch: str, hour: datetime, *, proved: bool = True) -> dict[str, Any]:
@@ -106,6 +102,17 @@ class SnapshotActivities:
 
         ``proved``: wallet and log must agree on every balance; otherwise a disagreement is noted in ``detail``.
         """
+        return (await self._look(epoch, hour, proved)).values
+
+    async def _agreed(self, request: SnapshotRequest, *, proved: bool) -> _Measured:
+        """The hour measured; twice if its books don't hold, for what a moment explains is nobody's trouble."""
+        measured = await self._look(request.epoch, request.hour, proved)
+        if measured.judged.broken:
+            await asyncio.sleep(_SECOND_LOOK.total_seconds())
+            measured = await self._look(request.epoch, request.hour, proved)
+        return measured
+
+    async def _look(self, epoch: str, hour: datetime, proved: bool) -> _Measured:
         try:
             clock = await self._passed(epoch, hour)
             return await self._measured(clock, hour, proved)
@@ -128,75 +135,59 @@ class SnapshotActivities:
             await asyncio.sleep(_SETTLING.total_seconds())
         return clock
 
-    async def _measured(self, clock: MarketClock, hour: datetime, proved: bool) -> dict[str, Any]:
-        async with self._database.session() as session:
-            row = await rows.snapshot_before(session, clock.epoch, hour)
-        before = _Before(hour - HOUR if row is None else row.hour, row)
+    async def _measured(self, clock: MarketClock, hour: datetime, proved: bool) -> _Measured:
+        before = await self._before(clock.epoch, hour)
         since = min(before.hour, start_of(day_of(hour)), hour - HOUR)
         await self._check_complete(min(before.hour, hour - HOUR), hour)
         async with self._database.session() as session:
             ledger = await rows.ledger_at(session, clock.epoch, since, hour)
         holdings = holdings_at(ledger.lots, ledger.closings, hour)
 
-        # The wallet first: what changes it before the log is read is in the log.
+        # Wallet and sizes first: what changes them before the log is read is in the log.
         wallet = {coin.coin: coin.wallet_balance for coin in (await self._exchange.wallet()).coins}
-        earliest = min([before.hour, hour - HOUR, *_partly_closed(holdings, ledger)])
-        log = await self._log(earliest)
-        known = before.told("balances") if row is not None else None
+        sizes = await self._sizes()
+        partly_closed = [*closings_of_open(holdings, ledger), *before.partly_closed]
+        told = await self._exchange.transaction_log(since=min([before.hour, hour - HOUR, *partly_closed]))
+        log = _movements(told)
+        known = before.told("balances") if before.row is not None else None
         balances, notes = _balances(wallet, log, hour, known, proved)
         prices, missing = await self._prices(holdings, balances, log, hour)
 
         standing = value(holdings, balances, prices, booked_apart(holdings, ledger.closings, log, hour))
-        last_hour = flows(ledger.closings, ledger.fills, log, prices, hour - HOUR, hour)
-        stretch = flows(ledger.closings, ledger.fills, log, prices, before.hour, hour)
-        midnight = start_of(day_of(hour))
-        today = flows(ledger.closings, ledger.fills, (), prices, midnight, hour)
-        same_day = row is not None and row.day == day_of(hour)
-        funding = funding_by_symbol(
-            log, prices, max(before.hour, midnight), hour, before.told("funding_today") if same_day else {}
+        facts = HourFacts(
+            hour=hour,
+            before=before,
+            ledger=ledger,
+            holdings=holdings,
+            balances=balances,
+            prices=prices,
+            log=log,
+            sizes=sizes,
+            foreign=await self._foreign(clock.epoch, before.hour, hour),
+            standing=standing,
+            stretch=flows(ledger.closings, ledger.fills, log, prices, before.hour, hour),
         )
-        foreign = total(
-            [
-                revalued(before.told("not_ours"), before.told("coin_prices"), prices),
-                sold_apart(ledger.sold_beyond, prices, before.hour, hour),
-            ]
-        )
-        gap = Decimal(0)
-        if row is not None:
-            change = difference(standing.equity, row.equity)
-            gap = unexplained(change, difference(standing.unrealised, row.unrealised_pnl), stretch)
-        return {
-            "epoch": clock.epoch,
-            "hour": hour,
-            "day": day_of(hour),
-            "equity": standing.equity,
-            "unified_balance": standing.equity,
-            "funding_balance": None,
-            "invested": standing.invested,
-            "unrealised_pnl": standing.unrealised,
-            "realised_pnl": last_hour.realised,
-            "fees": last_hour.fees,
-            "funding": last_hour.funding,
-            # What a market's account began with was there before its first snapshot.
-            "transfers": Decimal(0) if row is None else last_hour.transfers,
-            "bought": last_hour.bought,
-            "sold": last_hour.sold,
-            "net_pnl_daily": total([today.net, *funding.values()]),
-            "unexplained": gap,
-            "open_positions": standing.open_positions,
-            "detail": {
-                "since": before.hour.isoformat(),
-                "balances": _texts(balances),
-                "coin_prices": _texts(prices.coins),
-                "linear_prices": _texts(prices.linear),
-                "not_ours": _texts(coins_not_ours(holdings, balances)),
-                "revalued": str(foreign),
-                "funding_today": _texts(funding),
-                "notes": notes + missing,
-            },
-            "taken_at": clock.now,
-            "trace_id": current_trace_id(),
-        }
+        judged = judge(facts, proved=proved)
+        return _Measured(row_values(clock, facts, judged, notes + missing), judged, told)
+
+    async def _before(self, epoch: str, hour: datetime) -> HourBefore:
+        async with self._database.session() as session:
+            row = await rows.snapshot_before(session, epoch, hour)
+            then = hour - HOUR if row is None else row.hour
+            late = row is not None and await rows.booked_late(session, epoch, then, _read_wall(row))
+            return HourBefore(then, row, await rows.ledger_at(session, epoch, then, then), late)
+
+    async def _sizes(self) -> dict[str, Decimal]:
+        """What the exchange says of linear symbols now, signed."""
+        positions = await self._exchange.positions(Category.LINEAR)
+        return {each.symbol: each.side.sign * each.size for each in positions if each.side is not None}
+
+    async def _foreign(self, epoch: str, then: datetime, hour: datetime) -> ForeignSizes:
+        async with self._database.session() as session:
+            first = await sizes_before(session, epoch)
+            now = await executed_by_others(session, hour)
+            before = await executed_by_others(session, then)
+        return ForeignSizes(first is not None, _sums(now, first or {}), _sums(before, first or {}))
 
     async def _check_complete(self, since: datetime, hour: datetime) -> None:
         """Everything that was executed up to the hour must be in the database before the ledger is read."""
@@ -211,22 +202,6 @@ class SnapshotActivities:
         if missing:
             raise failure(NOT_YET, f"{len(missing)} executions up to {hour:%H:%M} are not recorded yet")
 
-    async def _log(self, since: datetime) -> list[Movement]:
-        return [
-            Movement(
-                kind=row.type,
-                symbol=row.symbol,
-                coin=row.coin,
-                change=row.change,
-                fee=row.fee,
-                funding=row.funding,
-                balance=row.cash_balance,
-                exec_id=row.trade_id,
-                at=row.at,
-            )
-            for row in await self._exchange.transaction_log(since=since)
-        ]
-
     async def _prices(
         self, holdings: Sequence[Holding], balances: Mapping[str, Decimal], log: Sequence[Movement], hour: datetime
     ) -> tuple[Prices, list[str]]:
@@ -236,37 +211,54 @@ class SnapshotActivities:
         linear = {holding.symbol for holding in holdings if holding.category is Category.LINEAR}
         return await reader.read(sorted(coins - DOLLARS), sorted(linear))
 
-    async def _store(self, values: dict[str, Any]) -> PortfolioHourlySnapshot:
-        """Write the row, the cursor and, for a gap in the books, its event, in one transaction."""
-        epoch, hour = values["epoch"], values["hour"]
+    async def _store(self, measured: _Measured) -> PortfolioHourlySnapshot:
+        """Write the row, the funding that its log tells, the cursor and what is to be said, in one transaction."""
+        epoch, hour = measured.values["epoch"], measured.values["hour"]
         async with self._database.session() as session:
-            if await rows.write_snapshot(session, values):
-                _report_gap(session, values)
+            await take_in_funding(session, epoch, measured.log)
+            if await rows.write_snapshot(session, measured.values):
+                await page_broken(session, hour, measured.judged.broken)
             await rows.raise_snapshot_cursor(session, epoch, hour)
             row = await rows.find_snapshot(session, epoch, hour)
         assert row is not None
         return row
 
 
-def _report_gap(session: Any, values: dict[str, Any]) -> None:
-    """An event when equity moved by more than the books and the price moves of coins that aren't ours explain."""
-    gap = difference(values["unexplained"], Decimal(values["detail"]["revalued"]))
-    if abs(gap) > CENT:
-        record_event(
-            session,
-            "snapshot_unexplained",
-            f"snapshot/{values['hour']:%Y-%m-%dT%H:%M:%SZ}",
-            who="snapshot",
-            severity="warning",
-            market_at=values["hour"],
-            detail={"unexplained": str(gap), "equity": str(values["equity"]), "since": values["detail"]["since"]},
+def _read_wall(row: PortfolioHourlySnapshot) -> datetime:
+    """When the books of a row were read; rows of an older version tell when they were written."""
+    told = row.detail.get("read_wall")
+    return row.taken_wall if told is None else datetime.fromisoformat(told)
+
+
+def _movements(log: Iterable[TransactionLogRow]) -> list[Movement]:
+    return [
+        Movement(
+            kind=row.type,
+            symbol=row.symbol,
+            coin=row.coin,
+            change=row.change,
+            fee=row.fee,
+            funding=row.funding,
+            balance=row.cash_balance,
+            exec_id=row.trade_id,
+            at=row.at,
+            category=Category(row.category) if row.category in set(Category) else None,
+            traded=_traded(row),
+            size=row.size,
         )
+        for row in log
+    ]
 
 
-def _partly_closed(holdings: Sequence[Holding], ledger: rows.LedgerAt) -> list[datetime]:
-    """Since when linear positions still open have been closed in part: the log must reach back to there."""
-    open_now = {holding.position_id for holding in holdings if holding.category is Category.LINEAR}
-    return [closing.at for closing in ledger.closings if closing.position_id in open_now]
+def _traded(row: TransactionLogRow) -> Decimal:
+    """What a trade of a linear symbol added to its position, signed."""
+    if row.category != Category.LINEAR or row.type not in TRADES:
+        return Decimal(0)
+    return row.qty if row.side == Side.BUY else -row.qty
+
+
+def _sums(first: Mapping[str, Decimal], second: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {name: total([first.get(name, Decimal(0)), second.get(name, Decimal(0))]) for name in {*first, *second}}
 
 
 def _balances(
@@ -283,7 +275,3 @@ def _balances(
         if proved:
             raise
         return balances_at(wallet, log, hour, known, proved=False), [str(error)]
-
-
-def _texts(amounts: Mapping[str, Decimal]) -> dict[str, str]:
-    return {name: str(amount) for name, amount in amounts.items()}

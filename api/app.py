@@ -17,15 +17,19 @@ from api.routes import (
     analytics,
     backfills,
     control,
+    decisions,
     events,
     flattening,
     orders,
     positions,
     reconciliation,
+    regime,
     signals,
     strategies,
     system,
     trades,
+    universe,
+    watchlist,
 )
 from api.routes import settings as setting_routes
 from api.services import Services
@@ -50,6 +54,10 @@ _ROUTES = (
     strategies,
     setting_routes,
     signals,
+    decisions,
+    regime,
+    watchlist,
+    universe,
     events,
 )
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from db.models import (
+    FundingPayment,
     GuardLease,
     LivePrice,
     LotMatchRow,
@@ -22,11 +23,13 @@ from db.reading import PositionFacts, PositionHistory
 from domain.exit_policy import ExitPolicy, profit_level, stop_price_for
 from domain.ids import OrderRole
 from domain.market import Category, PositionSide
+from domain.portfolio import total
 from domain.position import ACTIVE_STATES
 from domain.views import (
     EvaluationView,
     EventView,
     ExecutionView,
+    FundingView,
     LotView,
     MatchView,
     OrderView,
@@ -71,6 +74,7 @@ def position_detail(facts: PositionFacts, history: PositionHistory, now: datetim
         "executions": [execution_view(row, booked) for row in history.executions],
         "lots": [lot_view(row) for row in history.lots],
         "matches": [match_view(row) for row in history.matches],
+        "funding_payments": [funding_view(row) for row in history.funding],
     }
     return PositionDetail.model_validate(_position_fields(facts, now) | lists)
 
@@ -95,7 +99,10 @@ def _position_fields(facts: PositionFacts, now: datetime) -> dict[str, Any]:
         "price": price_view(facts.price, now) if active and facts.price is not None else None,
         **_valuation(row, facts.price if active else None),
         "realised_pnl": row.realised_pnl,
+        "gross_pnl": facts.gross,
         "fees": facts.fees,
+        "funding": facts.funding,
+        "net_pnl": total([facts.gross, -facts.fees, facts.funding]),
         "targets_version": row.target_version,
         "acknowledged_version": row.acknowledged_version,
         "policy": policy,
@@ -112,6 +119,8 @@ def _position_fields(facts: PositionFacts, now: datetime) -> dict[str, Any]:
         "closed_at": row.closed_at,
         "age_seconds": age_seconds(row.opened_wall or row.created_wall, row.closed_wall or now),
         "trace_id": row.trace_id,
+        "config_version": row.config_version,
+        "settings_version": row.settings_version,
     }
 
 
@@ -294,6 +303,10 @@ def match_view(row: LotMatchRow) -> MatchView:
         net=row.net,
         matched_at=row.matched_at,
     )
+
+
+def funding_view(row: FundingPayment) -> FundingView:
+    return FundingView(at=row.at, amount=row.attributed, paid=row.amount, size=row.size, rate=row.rate)
 
 
 def event_view(row: SystemEvent) -> EventView:

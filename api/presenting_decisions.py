@@ -1,18 +1,15 @@
-"""Strategies, settings, signals and scans as the API tells them."""
+"""Settings, signals and scans as the API tells them."""
 
 from __future__ import annotations
 
-from db.deciding import SignalFacts, StrategyFigures
+from db.deciding import SignalFacts
 from db.models import (
     BlockedSignal,
     Scan,
     Signal,
-    StrategyConfiguration,
     SystemSetting,
     SystemSettingHistory,
-    WatchlistScore,
 )
-from db.repositories.strategies import ConfigVersion, config_of
 from domain.candle import Timeframe
 from domain.decision_views import (
     BlockedSignalView,
@@ -22,44 +19,20 @@ from domain.decision_views import (
     SettingVersionView,
     SettingView,
     SignalView,
-    StrategyVersionView,
-    StrategyView,
-    WatchlistView,
 )
 from domain.market import Category, PositionSide
-from domain.strategies import STRATEGIES
-from domain.strategy_config import StrategyConfig
-
-
-def stage_of(config: StrategyConfig, open_positions: int) -> str:
-    """What the gates together let a strategy do."""
-    if config.buy_gate:
-        return "active"
-    if config.sell_gate and open_positions > 0:
-        return "reduce_only"
-    return "watchlist" if config.watchlist_gate else "off"
-
-
-def strategy_view(row: StrategyConfiguration, figures: StrategyFigures) -> StrategyView:
-    config = config_of(row)
-    known = STRATEGIES.get(config.strategy)
-    return StrategyView(
-        **{name: getattr(config, name) for name in StrategyConfig.model_fields},
-        title=known.title if known is not None else config.strategy,
-        stage=stage_of(config, figures.open_positions),
-        updated_at=row.updated_at,
-        open_positions=figures.open_positions,
-        signals_24h=figures.signals_24h,
-        realised_pnl=figures.realised_pnl,
-    )
-
-
-def strategy_version_view(version: ConfigVersion) -> StrategyVersionView:
-    return StrategyVersionView.model_validate(version, from_attributes=True)
 
 
 def setting_view(row: SystemSetting) -> SettingView:
     return SettingView.model_validate(row, from_attributes=True)
+
+
+def past_setting_view(row: SystemSettingHistory) -> SettingView:
+    """A setting as it was then."""
+    described = row.row["description"]
+    return SettingView(
+        key=row.key, value=row.row["value"], description=described, version=row.version, updated_at=row.valid_from
+    )
 
 
 def setting_version_view(row: SystemSettingHistory) -> SettingVersionView:
@@ -136,7 +109,3 @@ def scan_view(row: Scan) -> ScanView:
         exits=row.exits,
         seconds=seconds,
     )
-
-
-def watchlist_view(row: WatchlistScore) -> WatchlistView:
-    return WatchlistView.model_validate(row, from_attributes=True)

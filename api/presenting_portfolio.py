@@ -9,14 +9,15 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from db.models import LivePrice, PortfolioHourlySnapshot, WatchlistScore
+from db.repositories.funding_payments import FundingResult
 from db.repositories.portfolio import DayRow, Exposure, Market, Result
-from domain.decision_views import PERIODS, AssetRow, PnlDay, SnapshotView
+from domain.decision_views import PERIODS, AssetRow, InvariantView, PnlDay, SnapshotView
 from domain.market import Category
 from domain.portfolio import total
 from domain.views import PositionView, WatchState, age_seconds
 
 FUNDING = "funding"
-"""Name of what funding brought in sums by strategy: it belongs to none."""
+"""Name of what funding brought to none of our strategies, in sums by strategy."""
 
 _ZERO = Decimal(0)
 _WORST_FIRST: tuple[WatchState, ...] = ("none", "stale", "watching")
@@ -58,7 +59,18 @@ class AssetFacts:
 
 
 def snapshot_view(row: PortfolioHourlySnapshot) -> SnapshotView:
-    return SnapshotView.model_validate(row, from_attributes=True)
+    view = SnapshotView.model_validate(row, from_attributes=True)
+    return view.model_copy(update={"broken": sum(1 for each in invariant_views(row) if each.broken)})
+
+
+def invariant_views(row: PortfolioHourlySnapshot | None) -> list[InvariantView]:
+    """As the snapshot judged them; one of an older version judged none."""
+    told = [] if row is None else row.detail.get("invariants", {}).get("checks", [])
+    return [InvariantView.model_validate(each) for each in told]
+
+
+def not_judged(row: PortfolioHourlySnapshot | None) -> list[str]:
+    return [] if row is None else list(row.detail.get("invariants", {}).get("not_judged", []))
 
 
 def first_day(period: str, today: date) -> date | None:
@@ -96,14 +108,30 @@ def day_views(
     ]
 
 
-def by_strategy(results: Iterable[Result], days: Iterable[DayRow]) -> dict[str, Decimal]:
-    parts = [(result.strategy, result.net) for result in results]
-    return _sums([*parts, *((FUNDING, amount) for row in days for amount in row.funding.values())])
+def with_funding(results: Iterable[Result], funding: Iterable[FundingResult]) -> list[Result]:
+    """Both as one; what funding brought to none of our strategies is ``FUNDING``'s."""
+    return [*results, *(Result(each.day, each.strategy or FUNDING, each.symbol, each.amount) for each in funding)]
 
 
-def by_symbol(results: Iterable[Result], days: Iterable[DayRow]) -> dict[str, Decimal]:
-    parts = [(result.symbol, result.net) for result in results]
-    return _sums([*parts, *((symbol, amount) for row in days for symbol, amount in row.funding.items())])
+def unrecorded_funding(days: Iterable[DayRow], recorded: Iterable[FundingResult]) -> list[FundingResult]:
+    """Funding that the snapshots of ``days`` count and no payment stands for: of hours before payments were kept."""
+    by_payment: defaultdict[tuple[date, str], list[Decimal]] = defaultdict(list)
+    for each in recorded:
+        by_payment[each.day, each.symbol].append(-each.amount)
+    found = [
+        FundingResult(row.day, None, symbol, total([amount, *by_payment[row.day, symbol]]))
+        for row in days
+        for symbol, amount in row.funding.items()
+    ]
+    return [each for each in found if each.amount]
+
+
+def by_strategy(results: Iterable[Result]) -> dict[str, Decimal]:
+    return _sums((result.strategy, result.net) for result in results)
+
+
+def by_symbol(results: Iterable[Result]) -> dict[str, Decimal]:
+    return _sums((result.symbol, result.net) for result in results)
 
 
 def _sums(parts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:

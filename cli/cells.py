@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -40,3 +42,10 @@ def instant(at: datetime | None) -> str:
 
 def switch(on: bool) -> Text:
     return Text("on", "green") if on else Text("off", "dim")
+
+
+def plain(value: Any) -> str:
+    """A configured value as it is typed: text bare, everything else as JSON."""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return value if isinstance(value, str) else json.dumps(value)

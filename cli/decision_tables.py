@@ -1,15 +1,12 @@
-"""Strategies, settings, signals, scores and the portfolio as tables for a terminal."""
+"""Settings, signals and the portfolio as tables for a terminal."""
 
 from __future__ import annotations
-
-import json
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.cells import gain, instant, number, switch, table
+from cli.cells import gain, instant, number, plain, table
 from client.models import (
     BackfillView,
     BlockedSignalView,
@@ -17,79 +14,13 @@ from client.models import (
     SettingVersionView,
     SettingView,
     SignalView,
-    StrategyVersionView,
-    StrategyView,
-    WatchlistView,
 )
-
-
-def strategy_table(strategies: list[StrategyView]) -> Table:
-    rows = table(
-        "strategy", "stage", "watchlist", "buy", "sell", "market", "timeframe", "USD", "open", "signals 24h", "P&L", "v"
-    )
-    for each in strategies:
-        rows.add_row(
-            each.strategy,
-            each.stage,
-            switch(each.watchlist_gate),
-            switch(each.buy_gate),
-            switch(each.sell_gate),
-            f"{each.category} {each.side}",
-            each.timeframe,
-            number(each.trade_usd),
-            f"{each.open_positions}/{each.max_positions}",
-            str(each.signals_24h),
-            gain(each.realised_pnl),
-            str(each.version),
-        )
-    return rows
-
-
-def strategy_story(strategy: StrategyView) -> RenderableType:
-    """The strategy's line, and under it its numbers."""
-    numbers = table("key", "value")
-    for key in ("max_trades_per_day", "cooldown_seconds", "signal_ttl_seconds"):
-        numbers.add_row(key, str(getattr(strategy, key)))
-    for key, value in strategy.exit_policy:
-        if value is not None:
-            numbers.add_row(f"exit_policy.{key}", str(value))
-    for key, value in strategy.parameters.items():
-        numbers.add_row(f"parameters.{key}", _plain(value))
-    return Group(Text(strategy.title, "bold"), strategy_table([strategy]), numbers)
-
-
-def version_table(versions: list[StrategyVersionView]) -> Table:
-    """Each version with what it changed against the one before it (where that one is shown too)."""
-    rows = table("v", "from (UTC)", "to (UTC)", "by", "reason", "changed")
-    for each, before in zip(versions, [*versions[1:], None], strict=True):
-        changed = _difference(before.row, each.row) if before is not None else ""
-        until = instant(each.valid_to) or "now"
-        rows.add_row(str(each.version), instant(each.valid_from), until, each.changed_by, Text(each.reason), changed)
-    return rows
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> Text:
-    ignored = {"version", "updated_at"}
-    before, after = _flat(old), _flat(new)
-    changed = [
-        f"{key} {_plain(before.get(key))} -> {_plain(after.get(key))}"
-        for key in sorted(before.keys() | after.keys())
-        if key not in ignored and before.get(key) != after.get(key)
-    ]
-    return Text(", ".join(changed))
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in row.items():
-        flat |= {f"{key}.{part}": each for part, each in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
 
 
 def setting_table(settings: list[SettingView]) -> Table:
     rows = table("setting", "value", "v", "meaning")
     for each in settings:
-        rows.add_row(each.key, _plain(each.value), str(each.version), Text(each.description))
+        rows.add_row(each.key, plain(each.value), str(each.version), Text(each.description))
     return rows
 
 
@@ -97,7 +28,7 @@ def setting_version_table(versions: list[SettingVersionView]) -> Table:
     rows = table("v", "value", "from (UTC)", "to (UTC)", "by", "reason")
     for each in versions:
         until = instant(each.valid_to) or "now"
-        value, reason = _plain(each.value), Text(each.reason)
+        value, reason = plain(each.value), Text(each.reason)
         rows.add_row(str(each.version), value, instant(each.valid_from), until, each.changed_by, reason)
     return rows
 
@@ -136,15 +67,6 @@ def blocked_table(blocks: list[BlockedSignalView]) -> Table:
     return rows
 
 
-def watchlist_table(scores: list[WatchlistView]) -> Table:
-    rows = table("score", "symbol", "strategy", "close (UTC)", "evidence")
-    for each in scores:
-        evidence = " ".join(f"{name}={_plain(value)}" for name, value in each.evidence.items())
-        symbol = f"{each.symbol} {each.category}"
-        rows.add_row(f"{each.score:.1f}", symbol, each.strategy, instant(each.close_at), Text(evidence))
-    return rows
-
-
 def portfolio_story(portfolio: PortfolioView) -> RenderableType:
     """Equity and net P&L, and under them every market owned, traded or watched."""
     value = table("equity", "unified", "funding", "invested", "unrealised", "open", "as of (UTC)")
@@ -159,7 +81,12 @@ def portfolio_story(portfolio: PortfolioView) -> RenderableType:
     )
     net = table(*(f"net P&L {period}" for period in portfolio.pnl))
     net.add_row(*(gain(amount) for amount in portfolio.pnl.values()))
-    return Group(value, net, _asset_table(portfolio))
+    broken = [
+        Text(f"{instant(portfolio.snapshot_hour)}: {each.sentence}", "red")
+        for each in portfolio.invariants
+        if each.broken
+    ]
+    return Group(value, net, *broken, _asset_table(portfolio))
 
 
 def _asset_table(portfolio: PortfolioView) -> Table:
@@ -195,10 +122,3 @@ def backfill_table(backfills: list[BackfillView]) -> Table:
             Text(each.error or ""),
         )
     return rows
-
-
-def _plain(value: Any) -> str:
-    """A configured value as it is typed: text bare, everything else as JSON."""
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""``ats signals | blocked | watchlist | portfolio``: what was decided and why, and what it is all worth."""
+"""``ats signals | blocked | portfolio``: what was decided and why, and what it is all worth."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import typer
 
 from cli.asking import Limit, Since, Symbol, ask, upper
 from cli.context import Json, console, print_json
-from cli.decision_tables import blocked_table, portfolio_story, signal_table, watchlist_table
+from cli.decision_tables import blocked_table, portfolio_story, signal_table
 from client.models import GateCode
 
 Strategy = Annotated[str | None, typer.Option("--strategy", help="only this strategy's")]
 
 
 def register(app: typer.Typer) -> None:
-    for command in (signals, blocked, watchlist, portfolio):
+    for command in (signals, blocked, portfolio):
         app.command()(command)
 
 
@@ -61,20 +61,6 @@ def blocked(
         print_json(page.model_dump(mode="json"))
         return
     console.print(blocked_table(page.items) if page.items else "nothing was blocked")
-
-
-def watchlist(
-    symbol: Symbol = None,
-    strategy: Strategy = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="rows to show")] = 100,
-    json: Json = False,
-) -> None:
-    """Scores of the last scan, the highest first."""
-    found = ask(lambda api: api.watchlist(symbol=upper(symbol), strategy=strategy, limit=limit), json)
-    if json:
-        print_json([each.model_dump(mode="json") for each in found])
-        return
-    console.print(watchlist_table(found) if found else "nothing is watched yet: the next scan writes it")
 
 
 def portfolio(json: Json = False) -> None:

@@ -19,13 +19,13 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="such as max_open_positi
 
 
 @app.command("list")
-def list_settings(json: Json = False) -> None:
+def list_settings(as_of: AsOf = None, json: Json = False) -> None:
     """Every setting with its value and what it means."""
-    found = ask(lambda api: api.settings(), json)
+    found = ask(lambda api: api.settings(as_of=as_of), json)
     if json:
         print_json([each.model_dump(mode="json") for each in found])
         return
-    console.print(setting_table(found))
+    console.print(setting_table(found) if found else "there were no settings then")
 
 
 @app.command("set")

@@ -7,7 +7,15 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.cells import gain, instant, number, table
-from client.models import ExecutionView, OrderView, PositionDetail, PositionView
+from client.models import (
+    ExecutionView,
+    FundingView,
+    MatchView,
+    OrderView,
+    PositionDetail,
+    PositionView,
+    TargetsView,
+)
 
 
 def position_table(positions: list[PositionView]) -> Table:
@@ -16,7 +24,7 @@ def position_table(positions: list[PositionView]) -> Table:
     )
     for each in positions:
         price = each.price.last_price if each.price else each.exit_price
-        gained = each.unrealised_pnl if each.unrealised_pnl is not None else each.realised_pnl
+        gained = each.unrealised_pnl if each.unrealised_pnl is not None else each.net_pnl
         rows.add_row(
             each.id,
             f"{each.symbol} {each.category}",
@@ -36,13 +44,12 @@ def position_table(positions: list[PositionView]) -> Table:
 
 def position_story(position: PositionDetail) -> RenderableType:
     """The position, and under it every part of its history that is not empty."""
-    parts: list[RenderableType] = [position_table([position]), Text(f"{position.reason} ({position.requested_by})")]
+    said = f"{position.reason} ({position.requested_by})"
+    if position.config_version is not None:
+        said += f"; decided by version {position.config_version} of {position.strategy}"
+    parts: list[RenderableType] = [position_table([position]), Text(said)]
     if position.targets:
-        rows = table("targets", "policy", "set by", "reason", "at")
-        for each in position.targets:
-            policy = " ".join(f"{name}={value}" for name, value in each.policy if value)
-            rows.add_row(str(each.version), policy, each.set_by, each.reason, instant(each.wall_at))
-        parts.append(rows)
+        parts.append(_targets_table(position.targets))
     if position.evaluations:
         rows = table("guard", "market time", "price", "best", "stop", "armed", "reason")
         for step in position.evaluations[-20:]:
@@ -55,12 +62,44 @@ def position_story(position: PositionDetail) -> RenderableType:
     if position.executions:
         parts.append(execution_table(position.executions))
     if position.matches:
-        rows = table("closed by", "qty", "gross", "fees", "net")
-        for match in position.matches:
-            fees = match.open_fee + match.close_fee
-            rows.add_row(match.close_exec_id, number(match.qty), gain(match.gross), number(fees), gain(match.net))
-        parts.append(rows)
+        parts.append(_match_table(position.matches))
+    if position.funding_payments:
+        parts.append(_funding_table(position.funding_payments))
+    if position.opened_at is not None:
+        parts.append(_result(position))
     return Group(*parts)
+
+
+def _targets_table(targets: list[TargetsView]) -> Table:
+    rows = table("targets", "policy", "set by", "reason", "at")
+    for each in targets:
+        policy = " ".join(f"{name}={value}" for name, value in each.policy if value)
+        rows.add_row(str(each.version), policy, each.set_by, each.reason, instant(each.wall_at))
+    return rows
+
+
+def _match_table(matches: list[MatchView]) -> Table:
+    rows = table("closed by", "qty", "gross", "fees", "net")
+    for match in matches:
+        fees = match.open_fee + match.close_fee
+        rows.add_row(match.close_exec_id, number(match.qty), gain(match.gross), number(fees), gain(match.net))
+    return rows
+
+
+def _funding_table(payments: list[FundingView]) -> Table:
+    rows = table("funding", "rate", "size", "paid for all", "market time (UTC)")
+    for payment in payments:
+        rate = "" if payment.rate is None else f"{payment.rate * 100:.4f} %"
+        rows.add_row(gain(payment.amount), rate, number(payment.size), gain(payment.paid), instant(payment.at))
+    return rows
+
+
+def _result(position: PositionView) -> Table:
+    """What the position brought so far, and what that is made of."""
+    rows = table("result", "gross", "fees", "funding", "net")
+    gross, funding, net = (gain(each) for each in (position.gross_pnl, position.funding, position.net_pnl))
+    rows.add_row("quote coin", gross, gain(-position.fees), funding, net)
+    return rows
 
 
 def order_table(orders: list[OrderView]) -> Table:

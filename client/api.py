@@ -10,7 +10,11 @@ from client.data import DataCalls
 from client.decisions import DecisionCalls
 from client.exchange import ExchangeCalls
 from client.problems import problem_of
+from client.regime import RegimeCalls
+from client.replays import ReplayCalls
+from client.strategies import StrategyCalls
 from client.transport import Transport, new_key, segment
+from client.watchlist import WatchlistCalls
 from domain.market import Category
 from domain.views import (
     AccountView,
@@ -34,7 +38,9 @@ from domain.views import (
 )
 
 
-class AtsClient(DecisionCalls, DataCalls, ExchangeCalls, Transport):
+class AtsClient(
+    StrategyCalls, DecisionCalls, WatchlistCalls, RegimeCalls, ReplayCalls, DataCalls, ExchangeCalls, Transport
+):
     """One connection pool to one API. A context manager; safe to share between threads.
 
     Every method raises ApiProblem when the API refuses, ApiUnreachable when there is no API to ask.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from client.transport import Transport
 from domain.decision_views import BackfillRequest, BackfillsAccepted, BackfillView
+from domain.market import Category
+from domain.universe_views import UniverseView
 
 
 class DataCalls(Transport):
@@ -16,3 +18,10 @@ class DataCalls(Transport):
     def backfills(self) -> list[BackfillView]:
         """The last one of each symbol and timeframe, running ones first."""
         return self._get("/v1/backfills", list[BackfillView])
+
+    def universe(
+        self, *, category: Category | None = None, symbol: str | None = None, member: bool | None = None
+    ) -> list[UniverseView]:
+        """Listed symbols as of the last choice, members first; ``member`` False: only those left out."""
+        params = {"category": category, "symbol": symbol, "member": member}
+        return self._get("/v1/universe", list[UniverseView], params)

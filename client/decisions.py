@@ -1,4 +1,4 @@
-"""Calls about decisions: strategies, settings, signals, the whole system's halt, and the portfolio's figures."""
+"""Calls about decisions: settings, signals, the whole system's halt, and the portfolio's figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from domain.decision_views import (
     BlockedSignalView,
     FlattenAccepted,
     FlattenRequest,
-    GateRequest,
     HaltRequest,
     HaltView,
     PnlView,
@@ -19,44 +18,19 @@ from domain.decision_views import (
     SettingVersionView,
     SettingView,
     SignalView,
-    StrategyChange,
-    StrategyVersionView,
-    StrategyView,
-    WatchlistView,
 )
+from domain.replay_views import SignalDetail
 from domain.views import Page
 
 
 class DecisionCalls(Transport):
     """Part of ``AtsClient``."""
 
-    # strategies
-
-    def strategies(self) -> list[StrategyView]:
-        """Every strategy, by name."""
-        return self._get("/v1/strategies", list[StrategyView])
-
-    def strategy(self, name: str) -> StrategyView:
-        return self._get(f"/v1/strategies/{segment(name)}", StrategyView)
-
-    def switch_gate(self, name: str, request: GateRequest) -> StrategyView:
-        return self._post(f"/v1/strategies/{segment(name)}/gates", request, StrategyView)
-
-    def change_strategy(self, name: str, request: StrategyChange) -> StrategyView:
-        return self._patch(f"/v1/strategies/{segment(name)}", request, StrategyView)
-
-    def strategy_history(
-        self, name: str, *, as_of: datetime | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[StrategyVersionView]:
-        """Versions of the configuration, newest first; with ``as_of`` (wall) the one in force then."""
-        params = {"as_of": as_of, "limit": limit, "cursor": cursor}
-        return self._get(f"/v1/strategies/{segment(name)}/history", Page[StrategyVersionView], params)
-
     # settings
 
-    def settings(self) -> list[SettingView]:
-        """Every system setting, by key."""
-        return self._get("/v1/settings", list[SettingView])
+    def settings(self, *, as_of: datetime | None = None) -> list[SettingView]:
+        """Every system setting, by key; with ``as_of`` (wall) as they were in force then."""
+        return self._get("/v1/settings", list[SettingView], {"as_of": as_of})
 
     def change_setting(self, key: str, request: SettingChange) -> SettingView:
         return self._patch(f"/v1/settings/{segment(key)}", request, SettingView)
@@ -84,8 +58,9 @@ class DecisionCalls(Transport):
         params = {"symbol": symbol, "strategy": strategy, "outcome": outcome, "since": since}
         return self._get("/v1/signals", Page[SignalView], {**params, "limit": limit, "cursor": cursor})
 
-    def signal(self, signal_id: str) -> SignalView:
-        return self._get(f"/v1/signals/{segment(signal_id)}", SignalView)
+    def signal(self, signal_id: str) -> SignalDetail:
+        """The whole record of one signal."""
+        return self._get(f"/v1/signals/{segment(signal_id)}", SignalDetail)
 
     def blocked_signals(
         self,
@@ -105,13 +80,6 @@ class DecisionCalls(Transport):
     def scans(self, *, limit: int | None = None, cursor: str | None = None) -> Page[ScanView]:
         """Newest candle close first."""
         return self._get("/v1/scans", Page[ScanView], {"limit": limit, "cursor": cursor})
-
-    def watchlist(
-        self, *, strategy: str | None = None, symbol: str | None = None, limit: int | None = None
-    ) -> list[WatchlistView]:
-        """The highest score first."""
-        params = {"strategy": strategy, "symbol": symbol, "limit": limit}
-        return self._get("/v1/watchlist", list[WatchlistView], params)
 
     # the whole system
 

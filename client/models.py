@@ -1,6 +1,7 @@
 """The models the client speaks in, for those who know the client alone."""
 
 from domain.candle import Timeframe
+from domain.config_diff import differences
 from domain.decision_views import (
     PERIODS,
     AssetRow,
@@ -10,11 +11,10 @@ from domain.decision_views import (
     BlockedSignalView,
     FlattenAccepted,
     FlattenRequest,
-    Gate,
-    GateRequest,
     GateVerdictView,
     HaltRequest,
     HaltView,
+    InvariantView,
     PnlDay,
     PnlView,
     PortfolioView,
@@ -24,10 +24,6 @@ from domain.decision_views import (
     SettingView,
     SignalView,
     SnapshotView,
-    StrategyChange,
-    StrategyVersionView,
-    StrategyView,
-    WatchlistView,
 )
 from domain.exchange_views import (
     DoubtView,
@@ -44,8 +40,43 @@ from domain.exchange_views import (
     UnknownOrdersView,
 )
 from domain.exit_policy import ExitPolicy
-from domain.gates import GateCode
+from domain.gate_facts import GateCode
 from domain.market import Category, PositionSide
+from domain.regime import Regime
+from domain.regime_views import (
+    RegimeNowView,
+    RegimeRebuildAccepted,
+    RegimeRebuildRequest,
+    RegimeTermView,
+    RegimeView,
+)
+from domain.replay_views import (
+    ChangedInput,
+    Difference,
+    ReplayView,
+    SignalDetail,
+    StrategyScanView,
+    VerdictDifference,
+)
+from domain.stage import Stage
+from domain.strategy_config import RegimeExit
+from domain.strategy_views import (
+    BulkChange,
+    BulkFields,
+    BulkRequest,
+    FieldChange,
+    Gate,
+    GateRequest,
+    ParametersView,
+    ParameterView,
+    StageRequest,
+    StrategyChange,
+    StrategyDiffView,
+    StrategyVersionView,
+    StrategyView,
+    VersionStep,
+)
+from domain.universe_views import UniverseView
 from domain.views import (
     AccountView,
     BalanceView,
@@ -54,8 +85,10 @@ from domain.views import (
     EventView,
     ExecutionView,
     FieldFault,
+    FundingView,
     InstrumentView,
     LinkView,
+    MatchView,
     OrderView,
     Page,
     PositionDetail,
@@ -66,9 +99,17 @@ from domain.views import (
     StatusView,
     TargetsAccepted,
     TargetsRequest,
+    TargetsView,
     TradeAccepted,
     TradeDefaults,
     TradeRequest,
+)
+from domain.watchlist_views import (
+    CaptureView,
+    EffectivenessView,
+    ScoreView,
+    WatchlistEntryView,
+    WatchlistView,
 )
 
 __all__ = [
@@ -80,15 +121,23 @@ __all__ = [
     "BackfillsAccepted",
     "BalanceView",
     "BlockedSignalView",
+    "BulkChange",
+    "BulkFields",
+    "BulkRequest",
+    "CaptureView",
     "Category",
+    "ChangedInput",
     "CloseAccepted",
     "CloseRequest",
+    "Difference",
     "DoubtView",
     "DriftView",
+    "EffectivenessView",
     "EventView",
     "EvidenceView",
     "ExecutionView",
     "ExitPolicy",
+    "FieldChange",
     "FieldFault",
     "FlattenAccepted",
     "FlattenRequest",
@@ -96,6 +145,7 @@ __all__ = [
     "ForeignOrderView",
     "ForeignPositionView",
     "ForeignView",
+    "FundingView",
     "Gate",
     "GateCode",
     "GateRequest",
@@ -103,10 +153,14 @@ __all__ = [
     "HaltRequest",
     "HaltView",
     "InstrumentView",
+    "InvariantView",
     "LinkView",
+    "MatchView",
     "OrderEvidenceView",
     "OrderView",
     "Page",
+    "ParameterView",
+    "ParametersView",
     "PnlDay",
     "PnlView",
     "PortfolioView",
@@ -118,23 +172,43 @@ __all__ = [
     "RateView",
     "ReconcileNow",
     "ReconciliationView",
+    "Regime",
+    "RegimeExit",
+    "RegimeNowView",
+    "RegimeRebuildAccepted",
+    "RegimeRebuildRequest",
+    "RegimeTermView",
+    "RegimeView",
+    "ReplayView",
     "ScanView",
+    "ScoreView",
     "SettingChange",
     "SettingVersionView",
     "SettingView",
+    "SignalDetail",
     "SignalView",
     "SnapshotView",
+    "Stage",
+    "StageRequest",
     "StatusView",
     "StrategyChange",
+    "StrategyDiffView",
+    "StrategyScanView",
     "StrategyVersionView",
     "StrategyView",
     "TargetsAccepted",
     "TargetsRequest",
+    "TargetsView",
     "Timeframe",
     "TradeAccepted",
     "TradeDefaults",
     "TradeRequest",
     "TransitionView",
+    "UniverseView",
     "UnknownOrdersView",
+    "VerdictDifference",
+    "VersionStep",
+    "WatchlistEntryView",
     "WatchlistView",
+    "differences",
 ]

@@ -86,7 +86,8 @@ def _text(value: str | int | bool | datetime) -> str:
 
 
 def _written(body: BaseModel) -> str:
-    return body.model_dump_json(exclude_none=True)
+    """What was set of the request; a null that was set says "none"."""
+    return body.model_dump_json(exclude_unset=True)
 
 
 def new_key() -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.cursors import decode_cursor
-from db.models import BlockedSignal, LotMatchRow, Position, Scan, Signal, StrategyConfiguration, WatchlistScore
+from db.models import BlockedSignal, LotMatchRow, Position, Scan, Signal
 from domain.position import ACTIVE_STATES
 
 BLOCKED: Final = "blocked"
@@ -171,22 +171,4 @@ async def list_scans(session: AsyncSession, *, cursor: str | None, limit: int) -
     query = select(Scan).order_by(Scan.close_at.desc(), Scan.epoch.desc()).limit(limit)
     if cursor is not None:
         query = query.where(tuple_(Scan.close_at, Scan.epoch) < tuple_(*decode_cursor(cursor)))
-    return (await session.scalars(query)).all()
-
-
-async def list_watchlist(
-    session: AsyncSession, *, strategy: str | None, symbol: str | None, limit: int
-) -> Sequence[WatchlistScore]:
-    """Scores that count, which are those of strategies whose watchlist gate is on; the highest first."""
-    query = (
-        select(WatchlistScore)
-        .join(StrategyConfiguration, StrategyConfiguration.strategy == WatchlistScore.strategy)
-        .where(StrategyConfiguration.watchlist_gate)
-        .order_by(WatchlistScore.score.desc(), WatchlistScore.strategy, WatchlistScore.symbol, WatchlistScore.category)
-        .limit(limit)
-    )
-    if strategy is not None:
-        query = query.where(WatchlistScore.strategy == strategy)
-    if symbol is not None:
-        query = query.where(WatchlistScore.symbol == symbol)
     return (await session.scalars(query)).all()

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.cursors import decode_cursor
 from db.models import (
     ExecutionApplication,
+    FundingPayment,
     GuardLease,
     LivePrice,
     LotMatchRow,
@@ -32,6 +33,7 @@ from db.models import (
     WalletAccount,
     WalletBalance,
 )
+from db.repositories.funding_payments import funding_of, payments_of
 from db.repositories.settings import current_settings
 from domain.ids import OrderRole
 from domain.market import Category
@@ -44,7 +46,8 @@ _RESTING = (OrderState.UNTRIGGERED, OrderState.NEW, OrderState.TRIGGERED)
 
 @dataclass(frozen=True, slots=True)
 class PositionFacts:
-    """A position's row and what stands beside it. ``fees`` in quote coin; ``exit_price`` None until a close.
+    """A position's row and what stands beside it. ``gross`` of what was closed, ``fees`` and ``funding`` in quote coin;
+    ``exit_price`` None until a close.
 
     ``policy`` is the newest targets', where the row keeps the first. ``prices`` is how the trades of its symbol come in
     where its guard is, ``stale_after_seconds`` (wall) when they are stale.
@@ -58,7 +61,9 @@ class PositionFacts:
     resting_stop: Decimal | None
     prices: StreamStatus | None
     stale_after_seconds: float
+    gross: Decimal
     fees: Decimal
+    funding: Decimal
     exit_price: Decimal | None
 
 
@@ -72,6 +77,7 @@ class PositionHistory:
     executions: Sequence[OrderExecution]
     lots: Sequence[LotRow]
     matches: Sequence[LotMatchRow]
+    funding: Sequence[FundingPayment]
 
 
 async def list_positions(
@@ -105,7 +111,7 @@ async def _with_facts(session: AsyncSession, rows: Sequence[Position]) -> list[P
     stops = await _resting_stops(session, rows)
     streams = await _price_streams(session, rows, leases)
     stale_after = float((await current_settings(session))["stale_price_seconds"])
-    fees = await _fees(session, ids)
+    gross, fees, funding = await _gross(session, ids), await _fees(session, ids), await funding_of(session, ids)
     exits = await _exit_prices(session, ids)
     return [
         PositionFacts(
@@ -117,7 +123,9 @@ async def _with_facts(session: AsyncSession, rows: Sequence[Position]) -> list[P
             resting_stop=stops.get(row.position_id),
             prices=streams.get(row.position_id),
             stale_after_seconds=stale_after,
+            gross=gross.get(row.position_id, Decimal(0)),
             fees=fees.get(row.position_id, Decimal(0)),
+            funding=funding.get(row.position_id, Decimal(0)),
             exit_price=exits.get(row.position_id),
         )
         for row in rows
@@ -172,6 +180,16 @@ async def _resting_stops(session: AsyncSession, rows: Sequence[Position]) -> dic
     return {**stops, **{position_id: stop for position_id, stop in moved.items() if stop is not None}}
 
 
+async def _gross(session: AsyncSession, ids: Sequence[str]) -> dict[str, Decimal]:
+    """Profit of what was closed, before fees."""
+    query = (
+        select(LotMatchRow.position_id, func.sum(LotMatchRow.gross))
+        .where(LotMatchRow.position_id.in_(ids))
+        .group_by(LotMatchRow.position_id)
+    )
+    return {row[0]: row[1] for row in await session.execute(query)}
+
+
 async def _fees(session: AsyncSession, ids: Sequence[str]) -> dict[str, Decimal]:
     """Fees in quote coin: what the lots were charged, and what closing them cost."""
     opening = select(LotRow.position_id, LotRow.fee.label("fee")).where(LotRow.position_id.in_(ids))
@@ -220,6 +238,7 @@ async def position_history(session: AsyncSession, position_id: str) -> PositionH
         executions=(await session.scalars(booked)).all(),
         lots=await of(LotRow, LotRow.opened_at),
         matches=await of(LotMatchRow, LotMatchRow.matched_at),
+        funding=await payments_of(session, position_id),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domain.gates import Microstructure
+from domain.gate_facts import Microstructure
 from domain.strategies.contract import Evaluation, Floats, Panel
 
 

@@ -9,11 +9,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from domain.faults import BadValue
+from domain.parameters import rule_of
 from domain.strategies import UnknownStrategy
 from domain.strategy_config import StrategyConfig, changed
 
 _LONGEST_SECONDS: Final = 366 * 86_400
 _SPANS: Final = ("cooldown_seconds", "signal_ttl_seconds")
+_PARAMETERS: Final = "parameters"
 
 
 def changed_config(config: StrategyConfig, changes: Mapping[str, Any]) -> StrategyConfig:
@@ -21,8 +23,7 @@ def changed_config(config: StrategyConfig, changes: Mapping[str, Any]) -> Strate
     try:
         new = changed(config, **changes)
     except ValidationError as error:
-        under = "" if error.title == StrategyConfig.__name__ else "parameters"
-        raise BadValue.first_of(error, under) from None
+        raise _fault_of(config, error) from None
     except UnknownStrategy as error:
         raise BadValue("strategy", str(error)) from None
     except ValueError as error:
@@ -30,6 +31,17 @@ def changed_config(config: StrategyConfig, changes: Mapping[str, Any]) -> Strate
         raise BadValue(field, rule) from None
     _check(new)
     return new
+
+
+def _fault_of(config: StrategyConfig, error: ValidationError) -> BadValue:
+    """The first fault; one of a parameter tells what the parameter may be besides."""
+    if error.title == StrategyConfig.__name__:
+        return BadValue.first_of(error)
+    fault = BadValue.first_of(error, _PARAMETERS)
+    _, _, parameter = fault.field.partition(".")
+    if not parameter:
+        return fault
+    return BadValue(fault.field, f"{fault.rule} ({rule_of(config.strategy, parameter.partition('.')[0])})")
 
 
 def _check(config: StrategyConfig) -> None:

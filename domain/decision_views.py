@@ -1,4 +1,4 @@
-"""Wire models of strategies, signals, scans and commands on the whole system, shared by server and client.
+"""Wire models of settings, signals, scans and commands on the whole system, shared by server and client.
 
 The rules of ``domain.views`` hold here too.
 """
@@ -10,73 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from domain.candle import Timeframe
-from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
 from domain.views import Answer, Instant, Plain, Reason, Request, WatchState
-
-Gate = Literal["watchlist", "buy", "sell"]
-
-
-class StrategyView(Answer):
-    """A strategy as it is configured now. ``stage`` follows from the gates: off, watchlist, reduce_only or active."""
-
-    strategy: str
-    title: str
-    stage: str
-    watchlist_gate: bool
-    buy_gate: bool
-    sell_gate: bool
-    category: Category
-    side: PositionSide
-    timeframe: Timeframe
-    trade_usd: Plain
-    max_positions: int
-    max_trades_per_day: int
-    cooldown_seconds: int
-    signal_ttl_seconds: int
-    exit_policy: ExitPolicy
-    parameters: dict[str, Any]
-    version: int
-    updated_at: Instant
-    open_positions: int
-    signals_24h: int
-    realised_pnl: Plain
-
-
-class StrategyVersionView(Answer):
-    """One version of a configuration: in force ``valid_from`` to ``valid_to`` (wall; None: still)."""
-
-    strategy: str
-    version: int
-    row: dict[str, Any]
-    valid_from: Instant
-    valid_to: Instant | None
-    changed_by: str
-    reason: str
-
-
-class GateRequest(Request):
-    """Switch one gate, given the version it was decided on (409 if it moved; None: whatever it is now)."""
-
-    gate: Gate
-    on: bool
-    reason: Reason
-    expected_version: int | None = Field(default=None, ge=1)
-
-
-class StrategyChange(Request):
-    """New values of a strategy's configuration; what isn't named stays. ``parameters`` are merged name by name."""
-
-    trade_usd: Plain | None = Field(default=None, gt=0, max_digits=24, decimal_places=8)
-    max_positions: int | None = Field(default=None, ge=0, le=1000)
-    max_trades_per_day: int | None = Field(default=None, ge=0, le=10_000)
-    cooldown_seconds: int | None = Field(default=None, ge=0)
-    signal_ttl_seconds: int | None = Field(default=None, gt=0)
-    timeframe: Timeframe | None = None
-    exit_policy: ExitPolicy | None = None
-    parameters: dict[str, Any] | None = None
-    reason: Reason
-    expected_version: int = Field(ge=1)
 
 
 class SettingView(Answer):
@@ -173,17 +108,6 @@ class ScanView(Answer):
     seconds: float | None
 
 
-class WatchlistView(Answer):
-    """A symbol's score with a strategy, 0 to 100, at the last close scanned."""
-
-    strategy: str
-    category: Category
-    symbol: str
-    score: float
-    close_at: Instant
-    evidence: dict[str, Any]
-
-
 class HaltRequest(Request):
     """Halt: no entries from now on; exits and stops go on. Resume lifts it."""
 
@@ -240,8 +164,26 @@ class BackfillsAccepted(Answer):
     workflow_ids: list[str]
 
 
+class InvariantView(Answer):
+    """The books of an hour held against the exchange, in ``subject``'s own unit: ``exchange`` = ``lots`` + ``dust`` +
+    ``foreign`` + ``unexplained``. ``kind`` is spot_lots (a coin), linear_lots (a symbol, signed) or equity; ``broken``:
+    more than a cent is unexplained; ``worth`` by how much, USD (None: nothing prices it)."""
+
+    kind: str
+    subject: str
+    exchange: Plain
+    lots: Plain
+    dust: Plain
+    foreign: Plain
+    unexplained: Plain
+    worth: Plain | None
+    broken: bool
+    sentence: str
+
+
 class SnapshotView(Answer):
-    """The portfolio at a full hour; see ``portfolio_hourly_snapshots``. USD."""
+    """The portfolio at a full hour; see ``portfolio_hourly_snapshots``. USD. ``bought``, ``sold``, ``fees`` and
+    ``funding`` are of the hour that ends then; ``broken`` counts its invariants that don't hold."""
 
     hour: Instant
     equity: Plain
@@ -258,6 +200,7 @@ class SnapshotView(Answer):
     net_pnl_daily: Plain
     unexplained: Plain
     open_positions: int
+    broken: int = 0
 
 
 class AssetRow(Answer):
@@ -292,6 +235,7 @@ class PortfolioView(Answer):
     ``pnl`` is net P&L of ``today``, ``7d``, ``30d``, ``180d`` and ``all`` UTC days up to now: realised less fees plus
     funding. ``equity`` is the newest snapshot's, plus what the ledger brought and what is held moved since (before the
     first one: the exchange's word). ``unrealised_pnl`` is of what is open now. ``snapshot_hour`` None: none was taken.
+    ``invariants`` are that snapshot's, ``not_judged`` what it could not judge.
     """
 
     as_of: Instant
@@ -304,6 +248,8 @@ class PortfolioView(Answer):
     open_positions: int
     snapshot_hour: Instant | None
     snapshot_equity: Plain | None
+    invariants: list[InvariantView]
+    not_judged: list[str]
     assets: list[AssetRow]
 
 

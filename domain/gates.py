@@ -1,129 +1,27 @@
 """The gate chain: an ordered list of named gates, each a pass or a block with code, measured value and threshold.
 
 Pure: everything a gate looks at is in ``GateFacts``. All gates are evaluated, every verdict is kept, and the first that
-blocks is the reason. The codes of gates whose data the system doesn't have yet are named in ``GateCode`` and have no
-gate in ``CHAIN``: an absent gate is not one that always passes.
+blocks is the reason. A gate whose fact is not known blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from enum import StrEnum
-
-from pydantic import BaseModel, ConfigDict
 
 from domain.costs import BYBIT_BASE_FEES
 from domain.entry import plan_entry
-from domain.market import Instrument
+from domain.gate_facts import Book, GateCode, GateFacts, GateVerdict, Limits
+from domain.market import Category
 from domain.strategy_config import StrategyConfig
 
-
-class GateCode(StrEnum):
-    """Every code of the chain, in its order."""
-
-    TRADING_HALTED = "trading_halted"
-    STRATEGY_GATE_OFF = "strategy_gate_off"
-    NOT_BACKTESTED = "not_backtested"
-    DATA_COVERAGE_GAP = "data_coverage_gap"
-    MICROSTRUCTURE_MISSING = "microstructure_missing"
-    SIGNAL_STALE = "signal_stale"
-    REGIME_BLOCKED = "regime_blocked"
-    MICROSTRUCTURE_FAILED = "microstructure_failed"
-    FUNDING_COST = "funding_cost"
-    COOLDOWN_ACTIVE = "cooldown_active"
-    POSITION_EXISTS = "position_exists"
-    STRATEGY_POSITION_CAP = "strategy_position_cap"
-    PORTFOLIO_POSITION_CAP = "portfolio_position_cap"
-    SYMBOL_EXPOSURE_CAP = "symbol_exposure_cap"
-    TRADE_RATE_LIMIT = "trade_rate_limit"
-    DAILY_LOSS_LIMIT = "daily_loss_limit"
-    INSTRUMENT_NOT_TRADABLE = "instrument_not_tradable"
-    BELOW_MINIMUM_ORDER = "below_minimum_order"
-    INSUFFICIENT_BALANCE = "insufficient_balance"
-    CLOCK_DRIFT = "clock_drift"
-    STALE_PRICE = "stale_price"
-
-
-class GateVerdict(BaseModel):
-    """What one gate said. ``value`` and ``threshold`` are for people and for comparison, "" where there is none."""
-
-    model_config = ConfigDict(frozen=True)
-
-    gate: GateCode
-    passed: bool
-    value: str = ""
-    threshold: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Microstructure:
-    """One requirement at the signal's bar: ``value`` None is not known."""
-
-    name: str
-    value: float | None
-    met: bool
-    threshold: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The system settings that gates compare with."""
-
-    trading_halted: bool
-    max_open_positions: int
-    symbol_exposure_usd: Decimal
-    daily_loss_limit_usd: Decimal
-    max_clock_offset_ms: float
-    stale_price_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """What is held and was done, as the gates see it: rows of the database plus what this scan accepted before.
-
-    ``symbol_exposure`` is what active positions of the symbol cost (USD, both categories); ``holder`` the active
-    position that has the place this one wants; ``last_closed_at`` (market) the newest close of this strategy on the
-    symbol; ``trades_today`` this strategy's entries since 00:00 UTC; ``net_pnl_today`` the ledger's since 00:00 UTC.
-    """
-
-    holder: str | None
-    strategy_positions: int
-    open_positions: int
-    symbol_exposure: Decimal
-    last_closed_at: datetime | None
-    trades_today: int
-    net_pnl_today: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class GateFacts:
-    """Everything the chain looks at for one signal. Market times; ``clock_offset_ms`` and ``price_age_seconds`` wall.
-
-    ``missing_candles`` is how many bars of the strategy's window are not there. ``free_balance`` is quote coin that can
-    be spent (None: not known, which blocks). ``price`` and ``price_age_seconds`` None: no price.
-    ``disaster_buffer_pct`` is how far the stop at the exchange lies beyond the guard's.
-    """
-
-    config: StrategyConfig
-    limits: Limits
-    book: Book
-    close_at: datetime
-    now: datetime
-    missing_candles: int
-    microstructure: tuple[Microstructure, ...]
-    instrument: Instrument | None
-    price: Decimal | None
-    price_age_seconds: float | None
-    free_balance: Decimal | None
-    clock_offset_ms: float | None
-    disaster_buffer_pct: Decimal
-
-
 Gate = Callable[[GateFacts], GateVerdict]
+
+_SETTLEMENT_SECONDS = 8 * 3600
+_HOLD_SECONDS = 24 * 3600
+"""For how long funding is counted where an exit policy has no maximum hold."""
+_UNKNOWN = "unknown"
 
 
 def judge(facts: GateFacts) -> list[GateVerdict]:
@@ -165,6 +63,14 @@ def _strategy_gate_off(facts: GateFacts) -> GateVerdict:
     return _verdict(GateCode.STRATEGY_GATE_OFF, on, "on" if on else "off", "on", "buy gate")
 
 
+def _not_backtested(facts: GateFacts) -> GateVerdict:
+    backtested, version = facts.backtested, facts.config.version
+    if not backtested.needed:
+        return _verdict(GateCode.NOT_BACKTESTED, True, backtested.run_id or "", detail="none is required")
+    threshold = f"a completed backtest of version {version}"
+    return _verdict(GateCode.NOT_BACKTESTED, backtested.run_id is not None, backtested.run_id or "none", threshold)
+
+
 def _data_coverage_gap(facts: GateFacts) -> GateVerdict:
     missing = facts.missing_candles
     return _verdict(GateCode.DATA_COVERAGE_GAP, missing == 0, str(missing), "0", "candles missing in the window")
@@ -181,6 +87,21 @@ def _signal_stale(facts: GateFacts) -> GateVerdict:
     return _verdict(GateCode.SIGNAL_STALE, 0 <= age <= allowed, f"{age:.0f} s", f"{allowed} s")
 
 
+def _regime_blocked(facts: GateFacts) -> GateVerdict:
+    """The effective regime counts: what is not confirmed yet opens nothing and closes nothing."""
+    regime, allowed = facts.regime, ", ".join(facts.config.regimes)
+    if regime is None or regime.effective is None:
+        return _verdict(GateCode.REGIME_BLOCKED, False, _UNKNOWN, allowed)
+    confirmed = "" if regime.confirmed else f"; the newest, {regime.state}, is not confirmed"
+    return _verdict(
+        GateCode.REGIME_BLOCKED,
+        regime.effective in facts.config.regimes,
+        regime.effective,
+        allowed,
+        f"as of {regime.valid_from.isoformat()}{confirmed}",
+    )
+
+
 def _microstructure_failed(facts: GateFacts) -> GateVerdict:
     known = [(need, need.value) for need in facts.microstructure if need.value is not None]
     failed = [(need, value) for need, value in known if not need.met]
@@ -192,6 +113,27 @@ def _microstructure_failed(facts: GateFacts) -> GateVerdict:
         ", ".join(need.threshold for need, _ in told),
         ", ".join(need.name for need, _ in told),
     )
+
+
+def _funding_cost(facts: GateFacts) -> GateVerdict:
+    """Percent of the position that funding takes if the rate stays; below 0 is received, and never blocks."""
+    config, limit, rate = facts.config, facts.config.max_funding_cost_pct, facts.funding_rate
+    if config.category is not Category.LINEAR:
+        return _verdict(GateCode.FUNDING_COST, True, detail="spot pays none")
+    if limit is None:
+        return _verdict(GateCode.FUNDING_COST, True, detail="no limit is set")
+    if rate is None:
+        return _verdict(GateCode.FUNDING_COST, False, _UNKNOWN, f"{_plain(limit)} %")
+    settlements = planned_settlements(config)
+    cost = config.side.sign * rate * settlements * 100
+    told = f"rate {_plain(rate)}, {settlements} settlements"
+    return _verdict(GateCode.FUNDING_COST, cost <= limit, f"{_plain(cost)} %", f"{_plain(limit)} %", told)
+
+
+def planned_settlements(config: StrategyConfig) -> int:
+    """The most funding settlements (8 h apart) that fall into the planned hold: the maximum, or 24 h without one."""
+    hold = config.exit_policy.max_hold_seconds or _HOLD_SECONDS
+    return -(-hold // _SETTLEMENT_SECONDS)
 
 
 def _cooldown_active(facts: GateFacts) -> GateVerdict:
@@ -240,7 +182,7 @@ def _daily_loss_limit(book: Book, limits: Limits) -> GateVerdict:
 
 def _instrument_not_tradable(facts: GateFacts) -> GateVerdict:
     if facts.instrument is None:
-        return _verdict(GateCode.INSTRUMENT_NOT_TRADABLE, False, "unknown", "tradable")
+        return _verdict(GateCode.INSTRUMENT_NOT_TRADABLE, False, _UNKNOWN, "tradable")
     tradable = facts.instrument.tradable
     return _verdict(GateCode.INSTRUMENT_NOT_TRADABLE, tradable, "tradable" if tradable else "closed", "tradable")
 
@@ -272,14 +214,14 @@ def _insufficient_balance(facts: GateFacts) -> GateVerdict:
     needed = facts.config.trade_usd * (1 + BYBIT_BASE_FEES[facts.config.category].taker)
     free = facts.free_balance
     if free is None:
-        return _verdict(GateCode.INSUFFICIENT_BALANCE, False, "unknown", _plain(needed))
+        return _verdict(GateCode.INSUFFICIENT_BALANCE, False, _UNKNOWN, _plain(needed))
     return _verdict(GateCode.INSUFFICIENT_BALANCE, free >= needed, _plain(free), _plain(needed), "taker fee included")
 
 
 def _clock_drift(facts: GateFacts) -> GateVerdict:
     offset, allowed = facts.clock_offset_ms, facts.limits.max_clock_offset_ms
     if offset is None:
-        return _verdict(GateCode.CLOCK_DRIFT, False, "unknown", f"{allowed:g} ms")
+        return _verdict(GateCode.CLOCK_DRIFT, False, _UNKNOWN, f"{allowed:g} ms")
     return _verdict(GateCode.CLOCK_DRIFT, abs(offset) <= allowed, f"{offset:.0f} ms", f"{allowed:g} ms")
 
 
@@ -299,8 +241,8 @@ def _verdict(code: GateCode, passed: bool, value: str = "", threshold: str = "",
 
 
 def _plain(amount: Decimal) -> str:
-    """Without the zeros that a NUMERIC column appends, and without an exponent."""
-    return format(amount.normalize(), "f")
+    """Without the zeros that a NUMERIC column appends, without an exponent, and without the sign of a zero."""
+    return format((amount + 0).normalize(), "f")
 
 
 _PLACE = {code: place for place, code in enumerate(GateCode)}
@@ -308,10 +250,13 @@ _PLACE = {code: place for place, code in enumerate(GateCode)}
 CHAIN: tuple[Gate, ...] = (
     lambda facts: _trading_halted(facts.limits),
     _strategy_gate_off,
+    _not_backtested,
     _data_coverage_gap,
     _microstructure_missing,
     _signal_stale,
+    _regime_blocked,
     _microstructure_failed,
+    _funding_cost,
     _cooldown_active,
     _position_exists,
     lambda facts: _strategy_position_cap(facts.book, facts.config),
@@ -325,4 +270,4 @@ CHAIN: tuple[Gate, ...] = (
     _clock_drift,
     _stale_price,
 )
-"""The implemented gates, in the order of ``GateCode``."""
+"""One gate a code, in the order of ``GateCode``."""

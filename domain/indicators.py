@@ -32,9 +32,61 @@ def adx(high: Floats, low: Floats, close: Floats, bars: int) -> Floats:
     return _by_run(lambda h, lo, c: talib.ADX(h, lo, c, bars), high, low, close)
 
 
+def rsi(values: Floats, bars: int) -> Floats:
+    """Wilder's relative strength index, 0 to 100: what was gained over what was gained and lost; 0 without a change."""
+    return _by_run(lambda run: talib.RSI(run, bars), values)
+
+
+def bollinger(values: Floats, bars: int, deviations: float) -> tuple[Floats, Floats, Floats]:
+    """Bollinger's bands: middle, upper and lower. The mean of ``bars`` values, and that many deviations off it.
+
+    The deviation is that of the ``bars`` values themselves (divided by ``bars``), as Bollinger has it.
+    """
+    middle = _by_run(lambda run: talib.SMA(run, bars), values)
+    width = _by_run(lambda run: talib.STDDEV(run, bars, deviations), values)
+    return middle, middle + width, middle - width
+
+
+def mean(values: Floats, bars: int) -> Floats:
+    """The mean of the last ``bars`` values."""
+    return _by_run(lambda run: talib.SMA(run, bars), values)
+
+
+def lowest(values: Floats, bars: int) -> Floats:
+    """The lowest of the last ``bars`` values, the bar's own included."""
+    return _by_run(lambda run: talib.MIN(run, bars), values)
+
+
 def lowest_before(low: Floats, bars: int) -> Floats:
     """The lowest of the ``bars`` bars before each bar, itself not included: the lower Donchian channel."""
     return _by_run(lambda run: _delayed(talib.MIN(run, bars)), low)
+
+
+def highest(values: Floats, bars: int) -> Floats:
+    """The highest of the last ``bars`` values, the bar's own included."""
+    return _by_run(lambda run: talib.MAX(run, bars), values)
+
+
+def highest_before(high: Floats, bars: int) -> Floats:
+    """The highest of the ``bars`` bars before each bar, itself not included: the upper Donchian channel."""
+    return _by_run(lambda run: _delayed(talib.MAX(run, bars)), high)
+
+
+def percentile_rank(values: Floats, bars: int) -> Floats:
+    """Percent of the ``bars`` values before each one that are under it: 0 the lowest of them all, 100 the highest."""
+    return _by_run(lambda run: _rank_among_before(run, bars), values)
+
+
+def ratio(values: Floats, to: Floats) -> Floats:
+    """``values`` / ``to``; not known where ``to`` is 0."""
+    return np.divide(values, to, out=np.full(values.shape, np.nan), where=to != 0)
+
+
+def bars_ago(values: Floats, bars: int) -> Floats:
+    """The value ``bars`` bars before."""
+    earlier = np.full(values.shape, np.nan)
+    earlier[:, bars:] = values[:, : max(values.shape[1] - bars, 0)]
+    return earlier
 
 
 def change(values: Floats, bars: int) -> Floats:
@@ -42,6 +94,14 @@ def change(values: Floats, bars: int) -> Floats:
     changed = np.full(values.shape, np.nan)
     changed[:, bars:] = values[:, bars:] - values[:, : values.shape[1] - bars]
     return changed
+
+
+def _rank_among_before(run: Floats, bars: int) -> Floats:
+    ranks = np.full(run.shape, np.nan)
+    if len(run) > bars:
+        before = np.lib.stride_tricks.sliding_window_view(run[:-1], bars)
+        ranks[bars:] = np.count_nonzero(before < run[bars:, None], axis=1) * 100 / bars
+    return ranks
 
 
 def _delayed(run: Floats) -> Floats:
@@ -52,15 +112,17 @@ def _by_run(indicator: Callable[..., Floats], *columns: Floats) -> Floats:
     """``indicator`` of each row's unbroken runs of finite values."""
     result = np.full(columns[0].shape, np.nan)
     known = np.logical_and.reduce([np.isfinite(column) for column in columns])
-    for row in range(len(result)):
-        for start, end in _runs(known[row]):
-            result[row, start:end] = indicator(
-                *(np.ascontiguousarray(column[row, start:end], np.float64) for column in columns)
-            )
+    whole = [np.ascontiguousarray(column, np.float64) for column in columns]
+    for row, start, end in _runs(known):
+        result[row, start:end] = indicator(*(column[row, start:end] for column in whole))
     return result
 
 
-def _runs(known: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """[start, end) of each stretch of True."""
-    steps = np.diff(known.astype(np.int8), prepend=0, append=0)
-    return list(zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True))
+def _runs(known: npt.NDArray[np.bool_]) -> list[tuple[int, int, int]]:
+    """(row, start, end) of each stretch of True, end not included."""
+    bounded = np.zeros((known.shape[0], known.shape[1] + 2), np.int8)
+    bounded[:, 1:-1] = known
+    steps = np.diff(bounded, axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    return list(zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True))

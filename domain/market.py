@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
 class Category(StrEnum):
@@ -63,7 +63,10 @@ class FilterViolation(ValueError):
 
 
 class Instrument(BaseModel):
-    """One tradable symbol and its order filters. Prices in quote coin, quantities in base coin."""
+    """One tradable symbol and its order filters. Prices in quote coin, quantities in base coin.
+
+    ``launched_at`` is since when it trades, None where the exchange doesn't tell (spot).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,6 +80,7 @@ class Instrument(BaseModel):
     min_order_amount: Decimal
     max_market_qty: Decimal
     tradable: bool = True
+    launched_at: AwareDatetime | None = None
 
     def floor_qty(self, qty: Decimal) -> Decimal:
         """Largest multiple of the quantity step not above ``qty``."""

@@ -1,6 +1,9 @@
-"""What takers did in a bar: shares from sums of public trades, known only where nothing was missed."""
+"""Microstructure on bars: what takers did, how accounts stand, what funding cost; NaN where it is not known."""
 
 from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,10 @@ Instants = npt.NDArray[np.int64]
 
 TOLERANCE = 0.01
 """By how much of a candle's volume both sides together may miss it."""
+
+FUNDING_INTERVAL: Final = timedelta(hours=8)
+"""What rates are given for. Perpetuals settle at its multiples, some in between too."""
+_FUNDING_MS = FUNDING_INTERVAL // timedelta(milliseconds=1)
 
 
 def taker_buy_share(bought: Floats, sold: Floats, volume: Floats, tolerance: float = TOLERANCE) -> Floats:
@@ -44,3 +51,23 @@ def sum_onto_bars(open_time: Instants, values: Floats, bars: Instants, timeframe
     within = bars[place] == belongs_to
     np.add.at(sums, place[within], values[within])
     return sums
+
+
+def long_short_ratio(long_share: Floats) -> Floats:
+    """Accounts long for each one short, from the share (0 to 1) that is long; NaN where none is short."""
+    known = (long_share >= 0) & (long_share < 1)
+    return np.divide(long_share, 1 - long_share, out=np.full(long_share.shape, np.nan), where=known)
+
+
+def funding_at(settled_at: Instants, rates: Floats, closes: Instants) -> Floats:
+    """What longs paid in the eight hours up to each of ``closes`` (fraction of the position), shape (len(closes),).
+
+    ``settled_at`` (ms, rising) and ``rates`` are one perpetual's settlements. That is the newest rate where it settles
+    every eight hours, the sum of several where it does more often. NaN where nothing was settled in that time: then the
+    newest settlement is not known.
+    """
+    first = np.searchsorted(settled_at, closes - _FUNDING_MS, side="right")
+    end = np.searchsorted(settled_at, closes, side="right")
+    spans = np.stack([first, end], axis=1).ravel()
+    sums = np.add.reduceat(np.append(rates, 0.0), spans)[::2] if len(spans) else np.zeros(0)
+    return np.where(end > first, sums, np.nan)

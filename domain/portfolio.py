@@ -58,7 +58,10 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """A change of the wallet: ``change`` = cash flow + funding - fee, ``balance`` the coin's after it."""
+    """A change of the wallet: ``change`` = cash flow + funding - fee, ``balance`` the coin's after it.
+
+    On linear ``traded`` is the quantity signed by its side (0: a settlement), ``size`` the position's, signed, after it.
+    """
 
     kind: str
     symbol: str
@@ -69,6 +72,9 @@ class Movement:
     balance: Decimal
     exec_id: str
     at: datetime
+    category: Category | None = None
+    traded: Decimal = _ZERO
+    size: Decimal = _ZERO
 
     @property
     def cash_flow(self) -> Decimal:
@@ -89,8 +95,8 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class SoldBeyond:
-    """What an order of ours sold beyond what its position held, when an exit and the stop at the exchange both filled:
-    ``qty`` of a ``coin`` that no position of ours accounts for, at ``price`` in quote coin."""
+    """What a booked sale took beyond what its position held, when an exit and the stop at the exchange both filled or
+    others sold more than ours: ``qty`` of a ``coin`` that no position accounts for, at ``price`` in quote coin."""
 
     coin: str
     qty: Decimal

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
@@ -60,10 +60,24 @@ class StrategyConfig(BaseModel):
     max_funding_cost_pct: Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     version: int = Field(default=1, ge=1)
 
+    @field_validator("regimes")
+    @classmethod
+    def _from_falling_to_rising(cls, regimes: tuple[Regime, ...]) -> tuple[Regime, ...]:
+        """In one order, so that the same regimes are the same configuration."""
+        if len(set(regimes)) < len(regimes):
+            raise ValueError("names a regime twice")
+        return tuple(sorted(regimes, key=lambda regime: regime.level))
+
 
 _FIXED = frozenset({"strategy", "version"})
 _HOUR = 3600
+_ACTIVE_IN_PAPER: Final = frozenset({"momentum", "trend_breakdown"})
 _FUNDING_COST_PCT = Decimal("0.5")
+
+
+def seeded_active(strategy: str, mode: str) -> bool:
+    """Whether a strategy may buy from its first start: two of them in paper mode, none against a real account."""
+    return mode == "paper" and strategy in _ACTIVE_IN_PAPER
 
 
 def default_config(strategy: Strategy, *, active: bool) -> StrategyConfig:
@@ -83,7 +97,7 @@ def default_config(strategy: Strategy, *, active: bool) -> StrategyConfig:
         signal_ttl_seconds=_HOUR,
         exit_policy=strategy.exit_policy,
         parameters=strategy.parameters().model_dump(mode="json"),
-        regimes=tuple(sorted(strategy.regimes, key=lambda regime: regime.level)),
+        regimes=tuple(strategy.regimes),
         max_funding_cost_pct=_FUNDING_COST_PCT if strategy.category is Category.LINEAR else None,
     )
 
@@ -112,6 +126,8 @@ def check(config: StrategyConfig) -> StrategyConfig:
         raise ValueError("timeframe: candles of 1m are not kept: use 15m, 1h, 4h, 1d or 1w")
     if config.category is Category.SPOT and config.side is PositionSide.SHORT:
         raise ValueError("side: spot positions are long only: use category linear for a short")
+    if config.category is Category.SPOT and config.max_funding_cost_pct is not None:
+        raise ValueError("max_funding_cost_pct: spot positions pay no funding")
     try:
         config.exit_policy.check_side(config.side)
     except ValueError as error:

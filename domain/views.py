@@ -116,14 +116,18 @@ class RatchetView(Answer):
 class PositionView(Answer):
     """One position. Money is in quote coin. ``qty`` is what it still holds, ``planned_qty`` what was reserved for it.
 
-    ``realised_pnl`` is net of the fees of what was closed; ``unrealised_pnl`` is what is held, at the live price
-    against entry, before fees (None where unknown). ``take_profit_price`` and ``stop_price`` are the prices at which
-    the guard would exit now (None: no such target). ``age_seconds`` is wall time since entry, or since the request
-    before it, until the close.
+    ``net_pnl`` is what it brought so far: ``gross_pnl`` of what was closed, less all ``fees`` paid, plus ``funding``
+    (below 0: paid). ``realised_pnl`` is net of the fees of what was closed, without funding; ``unrealised_pnl`` is what
+    is held, at the live price against entry, before fees (None where unknown). ``take_profit_price`` and ``stop_price``
+    are the prices at which the guard would exit now (None: no such target). ``age_seconds`` is wall time since entry,
+    or since the request before it, until the close.
 
     ``watch``: whether its guard is ``watching``, knows that its prices are ``stale`` (then only the stop at the
     exchange protects), or there is ``none``. ``price_age_seconds`` is wall time since the guard's price stream was last
     whole.
+
+    It and its orders were decided by ``config_version`` of its strategy (None: a trade by hand) and under
+    ``settings_version`` of the system's settings.
     """
 
     id: str
@@ -143,7 +147,10 @@ class PositionView(Answer):
     unrealised_pnl: Plain | None
     unrealised_percent: Plain | None
     realised_pnl: Plain
+    gross_pnl: Plain
     fees: Plain
+    funding: Plain
+    net_pnl: Plain
     targets_version: int
     acknowledged_version: int
     policy: ExitPolicy
@@ -161,6 +168,8 @@ class PositionView(Answer):
     closed_at: Instant | None
     age_seconds: float
     trace_id: str
+    config_version: int | None
+    settings_version: int
 
 
 class TargetsView(Answer):
@@ -256,6 +265,17 @@ class MatchView(Answer):
     matched_at: Instant
 
 
+class FundingView(Answer):
+    """Funding of one settlement, in quote coin: ``amount`` is the position's part of ``paid``, which is what the
+    account got for all it held of the symbol (below 0: paid). ``rate`` a fraction, ``size`` signed."""
+
+    at: Instant
+    amount: Plain
+    paid: Plain
+    size: Plain
+    rate: Plain | None
+
+
 class PositionDetail(PositionView):
     """A position with everything that happened to it, each list oldest first."""
 
@@ -265,6 +285,7 @@ class PositionDetail(PositionView):
     executions: list[ExecutionView]
     lots: list[LotView]
     matches: list[MatchView]
+    funding_payments: list[FundingView] = []
 
 
 class EventView(Answer):

@@ -171,7 +171,11 @@ class Wallet(_Value):
 
 
 class TransactionLogRow(_Value):
-    """One change of the wallet; ``change`` is signed, in ``coin``; ``cash_balance`` the coin's balance after it."""
+    """One change of the wallet; ``change`` is signed, in ``coin``; ``cash_balance`` the coin's balance after it.
+
+    On linear ``size`` is the position's signed size after it; ``side`` and ``qty`` are what was traded (a settlement:
+    the position's own). ``fee_rate`` of a settlement is the funding rate, its sign by ``side``.
+    """
 
     transaction_id: str
     category: str
@@ -185,15 +189,27 @@ class TransactionLogRow(_Value):
     order_link_id: str
     trade_id: str
     at: AwareDatetime
+    side: str = ""
+    qty: Decimal = Decimal(0)
+    size: Decimal = Decimal(0)
+    fee_rate: Decimal | None = None
 
 
 class Ticker(_Value):
+    """Prices now; of a perpetual also the funding rate it will settle next (a fraction, above 0: longs pay), and when.
+
+    None where the exchange tells none, on spot always. ``turnover`` is of the last 24 hours in quote coin.
+    """
+
     category: Category
     symbol: str
     last_price: Decimal
     bid: Decimal | None
     ask: Decimal | None
     mark_price: Decimal | None
+    funding_rate: Decimal | None = None
+    next_funding_at: AwareDatetime | None = None
+    turnover: Decimal | None = None
     at: AwareDatetime
 
 
@@ -231,6 +247,22 @@ class OpenInterest(_Value):
     symbol: str
     at: AwareDatetime
     value: float
+
+
+class LongShortRatio(_Value):
+    """Share of the accounts with a position in a linear symbol that are long (0 to 1), stamped by the exchange."""
+
+    symbol: str
+    at: AwareDatetime
+    long_share: float
+
+
+class FundingRate(_Value):
+    """A settlement of a perpetual's funding: ``rate`` is a fraction of the position, above 0 longs paid shorts."""
+
+    symbol: str
+    at: AwareDatetime
+    rate: float
 
 
 class BookTop(_Value):
@@ -343,6 +375,10 @@ class Exchange(Protocol):
     async def server_time(self) -> datetime: ...
     async def instruments(self, category: Category, symbol: str | None = None) -> list[Instrument]: ...
     async def ticker(self, category: Category, symbol: str) -> Ticker: ...
+    async def tickers(self, category: Category) -> list[Ticker]:
+        """Of every symbol of the category, in one call."""
+        ...
+
     async def order_book(self, category: Category, symbol: str, depth: int = 1) -> BookTop: ...
     async def recent_trades(self, category: Category, symbol: str) -> list[Trade]:
         """The newest public trades the exchange still tells (60 spot, 1000 linear), oldest first."""
@@ -359,6 +395,16 @@ class Exchange(Protocol):
 
         Timeframes 15m 1h 4h 1d. Empty where the exchange has none.
         """
+        ...
+
+    async def long_short_ratio(
+        self, symbol: str, timeframe: str, start: datetime, end: datetime
+    ) -> list[LongShortRatio]:
+        """Shares of accounts of a linear symbol stamped in [start, end], as ``open_interest``."""
+        ...
+
+    async def funding_rates(self, symbol: str, start: datetime, end: datetime) -> list[FundingRate]:
+        """Settlements of a perpetual in [start, end], oldest first, paged as needed. How far apart they are varies."""
         ...
 
     # orders

@@ -79,9 +79,22 @@ def show_volume(hours: Sequence[SnapshotView]) -> None:
 
 
 def show_fees(hours: Sequence[SnapshotView]) -> None:
-    frame = pd.DataFrame({"hour": _times(hours), "USD": [float(each.fees) for each in hours]})
-    chart = alt.Chart(frame).mark_bar(color=palette().muted)
-    _draw(chart.encode(x=_time_axis(), y=alt.Y("USD:Q", title="USD"), tooltip=_tooltip("USD")))
+    """What was paid is drawn downwards: fees, and funding unless it was received."""
+    tones = palette()
+    frame = pd.DataFrame(
+        {
+            "hour": _times(hours) * 2,
+            "kind": ["fees"] * len(hours) + ["funding"] * len(hours),
+            "USD": [-float(each.fees) for each in hours] + [float(each.funding) for each in hours],
+        }
+    )
+    color = alt.Color(
+        "kind:N",
+        scale=alt.Scale(domain=["fees", "funding"], range=[tones.muted, tones.accent]),
+        legend=alt.Legend(orient="top", title=None),
+    )
+    chart = alt.Chart(frame).mark_bar()
+    _draw(chart.encode(x=_time_axis(), y=alt.Y("USD:Q", title="USD"), color=color, tooltip=_tooltip("USD", "kind")))
 
 
 def show_shares(shares: Mapping[str, Decimal], nothing: str) -> None:

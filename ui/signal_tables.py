@@ -120,25 +120,27 @@ def show_scans(scans: list[ScanView]) -> None:
     show_pages(scans, "scans")
 
 
-def show_watchlist(scores: list[WatchlistView]) -> None:
-    """Symbols by score, the most interesting first."""
-    if not scores:
+def show_watchlist(places: list[WatchlistView]) -> None:
+    """Both sides' symbols by composite, the most interesting first, with each strategy's score and its evidence."""
+    if not places:
         st.info("No symbol has a score yet: switch on a strategy's watchlist gate, and wait for the next scan.")
         return
     rows = [
         {
+            "Side": each.side,
+            "Place": each.rank,
             "Symbol": each.symbol,
-            "Market": each.category,
-            "Strategy": words(each.strategy),
-            "Score": each.score,
+            "Composite": each.composite,
+            "Scores": " · ".join(f"{words(score.strategy)} {score.score:.1f}" for score in each.scores),
             "Candle close (UTC)": minute_text(each.close_at),
-            "Evidence": evidence_text(each.evidence),
+            "Evidence": " | ".join(evidence_text(score.evidence) for score in each.scores),
         }
-        for each in one_page(scores, "watchlist")
+        for each in one_page(places, "watchlist")
     ]
-    columns = {"Score": st.column_config.ProgressColumn("Score", min_value=0, max_value=100, format="%.1f")}
+    bar = st.column_config.ProgressColumn("Composite", min_value=0, max_value=100, format="%.1f")
+    columns = {"Composite": bar}
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height="content", column_config=columns)
-    show_pages(scores, "watchlist")
+    show_pages(places, "watchlist")
 
 
 def evidence_text(evidence: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ EDITING = "strategy_to_edit"
 """Session keys: the switch that was turned, the strategy whose Edit button was pressed."""
 
 _ROUND = "gate_round"
-_STAGE_COLORS = {"active": "green", "reduce_only": "orange", "watchlist": "blue", "off": "gray"}
+_STAGE_COLORS = {"active": "green", "reduce_only": "orange", "watchlist": "blue", "soak": "violet", "off": "gray"}
 _GATES: tuple[tuple[Gate, str], ...] = (
     ("watchlist", "Its scores count and its candidates are shown."),
     ("buy", "It may open positions."),
@@ -44,8 +44,9 @@ def show_card(strategy: StrategyView) -> None:
                     st.session_state[EDITING] = strategy
                     st.rerun()
         _figures(strategy)
-        policy, parameters = st.columns(2, gap="medium")
+        policy, market, parameters = st.columns([3, 2, 3], gap="medium")
         policy.markdown(f":small[:gray[Exit policy]]  \n{_policy(strategy.exit_policy)}")
+        market.markdown(f":small[:gray[Market]]  \n{_market(strategy)}")
         parameters.markdown(f":small[:gray[Parameters]]  \n{_parameters(strategy.parameters)}")
         st.caption(f"version {strategy.version}, changed {minute_text(strategy.updated_at)} UTC")
 
@@ -92,6 +93,15 @@ def _policy(policy: ExitPolicy) -> str:
             said.append(f"{words(name.removesuffix('_pct'))} **{quantity_text(value)} %**")
         elif value:
             said.append(f"{words(name.removesuffix('_seconds'))} **{duration_text(value)}**")
+    return " · ".join(said)
+
+
+def _market(strategy: StrategyView) -> str:
+    """In which regimes it opens, what becomes of its positions in others, and what funding may cost."""
+    said = [f"opens in **{', '.join(words(each) for each in strategy.regimes)}**"]
+    said.append(f"when it turns **{strategy.regime_exit}**")
+    if strategy.max_funding_cost_pct is not None:
+        said.append(f"funding at most **{quantity_text(strategy.max_funding_cost_pct)} %**")
     return " · ".join(said)
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from streamlit.delta_generator import DeltaGenerator
 
 from client import ApiProblem
-from client.models import StrategyChange, StrategyView, Timeframe
+from client.models import Category, Regime, RegimeExit, StrategyChange, StrategyView, Timeframe
 from ui.dialogs import carry_out, confirmed, reason_field
 from ui.formatting import words
 
@@ -22,6 +22,8 @@ _NUMBERS = (
     ("cooldown_seconds", "Cooldown (s)"),
     ("signal_ttl_seconds", "Signal valid for (s)"),
 )
+_FUNDING = ("max_funding_cost_pct", "Funding may cost at most %")
+"""Of perpetuals alone; empty: no limit."""
 _POLICY = (
     ("stop_loss_pct", "Stop loss %"),
     ("take_profit_pct", "Take profit %"),
@@ -35,6 +37,8 @@ _POLICY = (
 
 Values = dict[str, Any]
 """What a form holds, by the field's path: ``trade_usd``, ``exit_policy.stop_loss_pct``, ``parameters.adx_over``."""
+_Places = dict[str, DeltaGenerator]
+"""Where a field's fault is told."""
 
 
 @st.dialog("Edit a strategy", width="large")
@@ -63,7 +67,11 @@ def edit_strategy(strategy: StrategyView) -> None:
 def values_of(strategy: StrategyView) -> Values:
     """The form's values: text as a person would type it, parameters that are true or false as such."""
     values: Values = {field: _text(getattr(strategy, field)) for field, _ in _NUMBERS}
+    if strategy.category is Category.LINEAR:
+        values[_FUNDING[0]] = _text(strategy.max_funding_cost_pct)
     values["timeframe"] = str(strategy.timeframe)
+    values["regimes"] = [str(regime) for regime in strategy.regimes]
+    values["regime_exit"] = str(strategy.regime_exit)
     values |= {f"exit_policy.{field}": _text(getattr(strategy.exit_policy, field)) for field, _ in _POLICY}
     for name, value in sorted(strategy.parameters.items()):
         values[f"parameters.{name}"] = value if isinstance(value, bool) else _text(value)
@@ -75,6 +83,8 @@ def request_of(
 ) -> StrategyChange:
     """The request that makes ``changed`` so. An exit policy goes as a whole. Raises pydantic.ValidationError."""
     body: dict[str, Any] = {path: value for path, value in changed.items() if "." not in path}
+    if body.get(_FUNDING[0]) == "":
+        body[_FUNDING[0]] = None
     if any(path.startswith("exit_policy.") for path in changed):
         body["exit_policy"] = _under("exit_policy.", typed)
     parameters = {path.partition(".")[2]: value for path, value in changed.items() if path.startswith("parameters.")}
@@ -103,16 +113,18 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _fields(before: Values, typed: Values, places: dict[str, DeltaGenerator]) -> None:
+def _fields(before: Values, typed: Values, places: _Places) -> None:
     """Every field in three groups; ``places`` are where a field's fault is told."""
     with st.grid(3, min_column_width=150, gap="small"):
         for field, label in _NUMBERS:
             _field(field, label, before, typed, places)
-        places["timeframe"] = st.container()
-        with places["timeframe"]:
-            frames = [str(each) for each in Timeframe]
-            index = frames.index(before["timeframe"])
-            typed["timeframe"] = st.selectbox("Timeframe", frames, index=index, key="edit-timeframe")
+        if _FUNDING[0] in before:
+            _field(*_FUNDING, before, typed, places)
+        _choice("timeframe", "Timeframe", [str(each) for each in Timeframe], before, typed, places)
+        _choice(
+            "regime_exit", "Positions when the market turns", [str(each) for each in RegimeExit], before, typed, places
+        )
+    _regimes(before, typed, places)
     st.caption("Exit policy, in percent of the entry price; empty: no such target")
     with st.grid(4, min_column_width=130, gap="small"):
         for field, label in _POLICY:
@@ -125,7 +137,7 @@ def _fields(before: Values, typed: Values, places: dict[str, DeltaGenerator]) ->
                 _field(path, words(path.partition(".")[2]), before, typed, places)
 
 
-def _field(path: str, label: str, before: Values, typed: Values, places: dict[str, DeltaGenerator]) -> None:
+def _field(path: str, label: str, before: Values, typed: Values, places: _Places) -> None:
     places[path] = st.container()
     with places[path]:
         if isinstance(before[path], bool):
@@ -134,18 +146,39 @@ def _field(path: str, label: str, before: Values, typed: Values, places: dict[st
             typed[path] = (st.text_input(label, value=before[path], key=f"edit-{path}") or "").strip()
 
 
+def _choice(path: str, label: str, options: list[str], before: Values, typed: Values, places: _Places) -> None:
+    places[path] = st.container()
+    with places[path]:
+        typed[path] = st.selectbox(label, options, index=options.index(before[path]), key=f"edit-{path}")
+
+
+def _regimes(before: Values, typed: Values, places: _Places) -> None:
+    """The regimes of the market in which it may open, from falling to rising whatever was chosen first."""
+    options = [str(each) for each in Regime]
+    places["regimes"] = st.container()
+    with places["regimes"]:
+        chosen = st.multiselect("Opens in", options, default=before["regimes"], format_func=words, key="edit-regimes")
+    typed["regimes"] = [each for each in options if each in chosen]
+
+
 def _told(before: Values, changed: Mapping[str, Any]) -> str:
     """The changes in words, for the one who confirms them."""
     if not changed:
         return ":gray[Nothing is changed yet.]"
     said = [
-        f"{words(path.replace('.', ' · '))}: {before[path] or 'none'} → **{value or 'none'}**"
+        f"{words(path.replace('.', ' · '))}: {_shown(before[path])} → **{_shown(value)}**"
         for path, value in changed.items()
     ]
     return "Changes: " + "; ".join(said)
 
 
-def _mark(places: Mapping[str, DeltaGenerator], faults: Mapping[str, str]) -> None:
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(words(each) for each in value) or "none"
+    return str(value or "none")
+
+
+def _mark(places: _Places, faults: Mapping[str, str]) -> None:
     """Each rule beneath the field it is about; one about a whole group goes beneath the group's first field."""
     for field, rule in faults.items():
         fitting = [path for path in places if path == field or path.startswith(f"{field}.")]

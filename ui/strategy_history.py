@@ -51,32 +51,24 @@ def _versions(versions: list[StrategyVersionView]) -> None:
 
 def _difference(strategy: str, versions: list[StrategyVersionView]) -> None:
     """The two newest versions side by side unless others are chosen."""
-    if len(versions) < 2:
+    numbers = list(dict.fromkeys(version.version for version in versions))
+    if len(numbers) < 2:
         st.caption("There is one version so far. Switch a gate or edit the strategy: the difference then shows here.")
         return
-    by_number = {version.version: version for version in versions}
-    numbers = list(by_number)
     newest = numbers[0]
     with st.container(horizontal=True, gap="small"):
         earlier = st.selectbox("From version", numbers, index=1, key=f"history-from-{strategy}-{newest}", width=150)
         later = st.selectbox("To version", numbers, index=0, key=f"history-to-{strategy}-{newest}", width=150)
-    lines = difference(by_number[earlier].row, by_number[later].row)
-    if not lines:
+    answer = ask(lambda api: api.strategy_diff(strategy, from_version=earlier, to_version=later))
+    if isinstance(answer, ApiError):
+        st.error(sentence(answer))
+        return
+    if not answer.changes:
         st.caption("These two say the same.")
         return
+    lines = [(words(each.field.replace(".", " · ")), _shown(each.was), _shown(each.now)) for each in answer.changes]
     frame = pd.DataFrame(lines, columns=["Field", f"Version {earlier}", f"Version {later}"])
     st.dataframe(frame, hide_index=True, width="stretch", height="content")
-
-
-def difference(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The fields that differ between two rows, with both values. Fields of nested objects are named by their path."""
-    before, after = _flat(earlier), _flat(later)
-    names = sorted((before.keys() | after.keys()) - {"version", "updated_at"})
-    return [
-        (words(name), _shown(before.get(name)), _shown(after.get(name)))
-        for name in names
-        if before.get(name) != after.get(name)
-    ]
 
 
 def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -92,6 +84,8 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(words(str(each)) for each in value)
     return "none" if value is None else str(value)
 
 

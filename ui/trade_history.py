@@ -9,7 +9,7 @@ from client.models import ExecutionView, PositionView
 from ui.formatting import money_text, price_text, quantity_text, time_text, words
 from ui.palette import palette
 
-_SIGNED = "P&L (USD)"
+_NET = "P&L (USD)"
 
 
 def show_closed(positions: list[PositionView]) -> None:
@@ -18,10 +18,10 @@ def show_closed(positions: list[PositionView]) -> None:
         st.info("No position was closed yet. What you buy or sell shows here once it is closed.")
         return
     table = pd.DataFrame([_closed_row(position) for position in positions])
-    gains = [position.realised_pnl for position in positions]
+    gains = [position.net_pnl for position in positions]
     colors = pd.DataFrame("", index=table.index, columns=table.columns)
     tones = palette()
-    colors[_SIGNED] = [f"color: {tones.gain if gain > 0 else tones.loss}" if gain else "" for gain in gains]
+    colors[_NET] = [f"color: {tones.gain if gain > 0 else tones.loss}" if gain else "" for gain in gains]
     st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, width="stretch", height="content")
 
 
@@ -33,8 +33,10 @@ def _closed_row(position: PositionView) -> dict[str, str]:
         "Quantity": quantity_text(position.entry_qty),
         "Entry": price_text(position.entry_price),
         "Exit": price_text(position.exit_price),
-        _SIGNED: money_text(position.realised_pnl, signed=True),
+        "Gross (USD)": money_text(position.gross_pnl, signed=True),
         "Fees (USD)": money_text(position.fees),
+        "Funding (USD)": money_text(position.funding, signed=True),
+        _NET: money_text(position.net_pnl, signed=True),
         "Why": words(position.exit_reason),
         "Strategy": words(position.strategy),
     }

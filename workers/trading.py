@@ -25,6 +25,8 @@ from activities.orders import OrderActivities
 from activities.protecting import ProtectionActivities
 from activities.quiet import StepActivities
 from activities.reconciling import ReconcileActivities
+from activities.regime import RegimeActivities
+from activities.regime_rebuild import RegimeRebuildActivities
 from activities.scan_candles import ScanCandleActivities
 from activities.scan_exits import ScanExitActivities
 from activities.snapshots import SnapshotActivities
@@ -47,6 +49,7 @@ from workflows.options import HEARTBEAT_THROTTLE, MARKET_QUEUE, STICKY_TIMEOUT, 
 from workflows.order import OrderWorkflow
 from workflows.position import PositionWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.regime import RegimeRebuildWorkflow
 from workflows.scan import ScanWorkflow
 from workflows.snapshot import SnapshotWorkflow
 
@@ -115,16 +118,20 @@ def market_worker(connections: Connections) -> Worker:
     history = PacedHistory(connections.exchange)
     stream = MarketStreamActivities(connections.database, connections.exchange, history)
     backfills = BackfillActivities(connections.database, connections.exchange, history)
+    rebuilds = RegimeRebuildActivities(connections.database, connections.exchange)
     return Worker(
         connections.client,
         task_queue=MARKET_QUEUE,
-        workflows=[MarketStreamWorkflow, BackfillWorkflow],
+        workflows=[MarketStreamWorkflow, BackfillWorkflow, RegimeRebuildWorkflow],
         activities=[
             stream.stream_market,
             backfills.plan_warm_up,
             backfills.open_backfill,
             backfills.fetch_history,
             backfills.give_up_backfill,
+            rebuilds.open_rebuild,
+            rebuilds.rebuild_stretch,
+            rebuilds.close_rebuild,
             *_audit(connections),
         ],
         max_concurrent_activities=_MAX_ACTIVITIES,
@@ -137,8 +144,15 @@ def market_worker(connections: Connections) -> Worker:
 def _scanning(connections: Connections, strategies: Mapping[str, Strategy]) -> list:
     database, exchange = connections.database, connections.exchange
     candles, exits = ScanCandleActivities(database, exchange, strategies), ScanExitActivities(database, strategies)
-    decisions = DecisionActivities(database, exchange, strategies)
-    return [candles.open_scan, candles.complete_candles, decisions.decide, exits.find_exits, exits.finish_scan]
+    decisions, regime = DecisionActivities(database, exchange, strategies), RegimeActivities(database, exchange)
+    return [
+        candles.open_scan,
+        candles.complete_candles,
+        regime.advance_regime,
+        decisions.decide,
+        exits.find_exits,
+        exits.finish_scan,
+    ]
 
 
 def _flattening(connections: Connections) -> list:

@@ -114,6 +114,8 @@ WARM_UP_AT_ONCE: Final = 6
 WARM_UP_MOST: Final = 600
 WARM_UP_PATIENCE: Final = timedelta(minutes=10)
 """Scans fetch what they miss: a history too large for one run, or one that can't be had, doesn't hold them up."""
+REGIME_STRETCH: Final = 540
+"""4h closes rebuilt at once, a quarter of a year: a scan that comes meanwhile waits for no more than that."""
 EXIT_TELLS: Final = 5
 EXIT_TELL_AGAIN: Final = timedelta(seconds=2)
 """A position without a running workflow has one again within seconds: reconciliation sees to that."""

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from activities.deciding import Accepted, DecisionActivities
 from activities.due_strategies import ScanRequest
+from activities.regime import RegimeActivities
 from activities.scan_candles import ScanCandleActivities
 from activities.scan_exits import ScanEnd, ScanExitActivities
 from activities.workflow_names import position_workflow_id
@@ -25,7 +26,7 @@ from workflows.position_messages import CloseRequest, PositionInput
 class ScanInput(WorkflowInput):
     epoch: str = Field(min_length=1, max_length=200, description="the market, as its clock names it")
     close_at: AwareDatetime = Field(description="the instant at which the candles closed (market time)")
-    timeframes: list[Timeframe] = Field(min_length=1, description="timeframes in use that close then")
+    timeframes: list[Timeframe] = Field(min_length=1, description="timeframes scanned that close then")
 
 
 class ScanResult(BaseModel):
@@ -53,6 +54,8 @@ class ScanWorkflow:
         if opened.done:
             return ScanResult(close_at=scan.close_at)
         await workflow.execute_activity_method(ScanCandleActivities.complete_candles, request, **SCAN)
+        if workflow.patched("regime-before-deciding"):
+            await workflow.execute_activity_method(RegimeActivities.advance_regime, request, **SCAN)
         decided = await workflow.execute_activity_method(DecisionActivities.decide, request, **SCAN)
         for accepted in decided.accepted:
             await self._open(accepted)
@@ -81,26 +84,27 @@ class ScanWorkflow:
             workflow.logger.info("position was started before", extra={"position_id": accepted.position_id})
 
     async def _leave(self, request: ScanRequest) -> tuple[int, list[str]]:
-        """Tell every position that its strategy wants out; how many were told, and whom nobody could tell."""
+        """Tell every position that is to leave at this close; how many were told, and whom nobody could tell."""
         told: set[str] = set()
         silent: list[str] = []
         for attempt in range(EXIT_TELLS):
             if attempt:
                 await workflow.sleep(EXIT_TELL_AGAIN)
             exits = await workflow.execute_activity_method(ScanExitActivities.find_exits, request, **SCAN)
-            silent = [each for each in exits.position_ids if each not in told and not await _told(each, request)]
+            silent = [
+                each
+                for each in exits.position_ids
+                if each not in told and not await _told(each, exits.reason(each), request)
+            ]
             told.update(each for each in exits.position_ids if each not in silent)
             if not silent:
                 break
         return len(told), silent
 
 
-async def _told(position_id: str, request: ScanRequest) -> bool:
-    leave = CloseRequest(
-        reason=f"exit signal at {request.close_at:%Y-%m-%d %H:%M}",
-        requested_by="scan",
-        exit_reason=ExitReason.STRATEGY_EXIT,
-    )
+async def _told(position_id: str, why: ExitReason, request: ScanRequest) -> bool:
+    cause = "the market left its regimes" if why is ExitReason.REGIME_EXIT else "exit signal"
+    leave = CloseRequest(reason=f"{cause} at {request.close_at:%Y-%m-%d %H:%M}", requested_by="scan", exit_reason=why)
     handle = workflow.get_external_workflow_handle_for(PositionWorkflow.run, position_workflow_id(position_id))
     try:
         await handle.signal(PositionWorkflow.leave, leave)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,12 +21,17 @@ from api.presenting_portfolio import (
     daily_pnl,
     day_views,
     first_day,
+    invariant_views,
+    not_judged,
     snapshot_view,
+    unrecorded_funding,
+    with_funding,
 )
 from api.services import ServicesDep
 from db import reading
 from db.models import PortfolioHourlySnapshot
 from db.repositories import portfolio as rows
+from db.repositories.funding_payments import FundingResult, funding_between
 from domain.decision_views import PERIODS, PnlView, PortfolioView
 from domain.portfolio import day_of, start_of, total
 
@@ -57,13 +62,24 @@ class _Books:
         return cls(session, epoch, now or datetime.now(UTC), await rows.newest_snapshot(session, epoch))
 
     async def since_snapshot(self) -> list[rows.Result]:
-        """What the newest snapshot does not know yet."""
-        after = self.newest.hour if self.newest else None
-        return await rows.results_since(self.session, self.epoch, after, self.now)
+        """What the newest snapshot does not know yet, funding too."""
+        return await self._between(self.newest.hour if self.newest else None)
 
-    async def since(self, first: date | None) -> list[rows.Result]:
+    async def since(self, first: date | None, days: Sequence[rows.DayRow]) -> list[rows.Result]:
+        """Everything since ``first``, by strategy and symbol; ``days`` are that period's."""
         after = start_of(first) if first else None
-        return await rows.results_since(self.session, self.epoch, after, self.now)
+        known = await self._snapshots_funding(after)
+        return with_funding(await self._between(after), unrecorded_funding(days, known))
+
+    async def _between(self, after: datetime | None) -> list[rows.Result]:
+        results = await rows.results_since(self.session, self.epoch, after, self.now)
+        return with_funding(results, await funding_between(self.session, self.epoch, after, self.now))
+
+    async def _snapshots_funding(self, after: datetime | None) -> list[FundingResult]:
+        """Payments that the snapshots count."""
+        if self.newest is None:
+            return []
+        return await funding_between(self.session, self.epoch, after, self.newest.hour)
 
     async def assets(self) -> AssetFacts:
         facts = AssetFacts(
@@ -83,7 +99,7 @@ class _Books:
     async def worth(self, tail: Iterable[rows.Result], facts: AssetFacts) -> Decimal | None:
         """The newest snapshot, what the ledger brought since, and what is held moved since: a figure of one instant.
 
-        Funding and transfers count from the next full hour on. Before the first snapshot, and while a held symbol
+        Transfers count from the next full hour on. Before the first snapshot, and while a held symbol
         has no price, it is the exchange's last word.
         """
         unrealised = facts.unrealised_with_dust()
@@ -122,6 +138,8 @@ async def show_portfolio(services: ServicesDep, _caller: Viewer) -> PortfolioVie
         open_positions=count,
         snapshot_hour=newest.hour if newest else None,
         snapshot_equity=newest.equity if newest else None,
+        invariants=invariant_views(newest),
+        not_judged=not_judged(newest),
         assets=asset_rows(facts, wall),
     )
 
@@ -135,7 +153,7 @@ async def show_pnl(services: ServicesDep, _caller: Viewer, period: Annotated[Per
         days = await rows.days_since(session, books.epoch, first)
         hours = await rows.hours_since(session, books.epoch, first)
         tail = await books.since_snapshot()
-        results = await books.since(first)
+        results = await books.since(first, days)
         facts = await books.assets()
         equity = await books.worth(tail, facts)
     net = daily_pnl(days, tail, books.today, first)
@@ -145,8 +163,8 @@ async def show_pnl(services: ServicesDep, _caller: Viewer, period: Annotated[Per
         net_pnl=total(net.values()),
         days=day_views(net, days, books.today, equity, _unrealised(facts)),
         hours=[snapshot_view(row) for row in hours],
-        by_strategy=by_strategy(results, days),
-        by_symbol=by_symbol(results, days),
+        by_strategy=by_strategy(results),
+        by_symbol=by_symbol(results),
     )
 
 

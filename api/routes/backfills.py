@@ -22,9 +22,9 @@ from api.problems import ApiError, unavailable
 from api.services import Services, ServicesDep, temporal_unreachable
 from db.models import Backfill
 from db.repositories.backfills import FAILED, find_backfill, list_backfills
-from db.repositories.market import list_instruments, newest_market_time
-from db.repositories.settings import current_settings
+from db.repositories.market import newest_market_time
 from db.repositories.strategies import current_configs
+from db.repositories.universe import members
 from domain.candle import Timeframe
 from domain.decision_views import BackfillRequest, BackfillsAccepted, BackfillView
 from domain.history import OLDEST, STORED_TIMEFRAMES, bars_between, bars_to_decide
@@ -88,9 +88,7 @@ async def _wanted(services: Services, request: BackfillRequest, who: str) -> lis
 
 
 async def _universe(session: AsyncSession) -> list[str]:
-    chosen = set((await current_settings(session))["universe"])
-    instruments = await list_instruments(session)
-    tradable = sorted({each.symbol for each in instruments if each.tradable and (not chosen or each.symbol in chosen)})
+    tradable = sorted({each.symbol for each in await members(session) if each.tradable})
     if not tradable:
         raise unavailable("universe-unknown", "the exchange has not told its instruments yet; name a symbol or wait")
     return tradable

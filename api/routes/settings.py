@@ -11,11 +11,18 @@ from api.authentication import Admin, Viewer
 from api.changes import audit_refusal, bad_value, moved
 from api.keys import Caller
 from api.paging import Limit, cut
-from api.presenting_decisions import setting_version_view, setting_view
+from api.presenting_decisions import past_setting_view, setting_version_view, setting_view
 from api.problems import not_found
 from api.services import ServicesDep
 from db.repositories.audit import record_event
-from db.repositories.settings import SettingMoved, change_setting, find_setting, list_settings, setting_history
+from db.repositories.settings import (
+    SettingMoved,
+    change_setting,
+    find_setting,
+    list_settings,
+    setting_history,
+    settings_in_force,
+)
 from domain.decision_views import SettingChange, SettingVersionView, SettingView
 from domain.faults import BadValue
 from domain.system_settings import TRADING_HALTED, checked_setting
@@ -27,9 +34,15 @@ SettingKey = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,60}$")]
 
 
 @router.get("")
-async def show_settings(services: ServicesDep, _caller: Viewer) -> list[SettingView]:
+async def show_settings(
+    services: ServicesDep,
+    _caller: Viewer,
+    as_of: Annotated[Instant | None, Query(description="as they were in force at this wall time")] = None,
+) -> list[SettingView]:
     """Every setting, by key."""
     async with services.database.session() as session:
+        if as_of is not None:
+            return [past_setting_view(row) for row in await settings_in_force(session, as_of)]
         return [setting_view(row) for row in await list_settings(session)]
 
 

@@ -1,4 +1,4 @@
-"""Decisions: scans, signals with every gate's verdict, what blocked them, and the watchlist. Times are market time."""
+"""Decisions: scans, signals with every gate's verdict, and what blocked them. Times are market time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from fastapi import APIRouter, Path, Query
 
 from api.authentication import Viewer
 from api.paging import Cursor, Limit, SymbolFilter, bad_cursor, cut
-from api.presenting_decisions import blocked_view, scan_view, signal_view, watchlist_view
+from api.presenting_decisions import blocked_view, scan_view, signal_view
+from api.presenting_records import signal_detail
 from api.problems import not_found
 from api.services import ServicesDep
-from db import deciding
+from db import deciding, replaying
 from db.cursors import BadCursor, encode_cursor
-from domain.decision_views import BlockedSignalView, ScanView, SignalView, WatchlistView
-from domain.gates import GateCode
+from domain.decision_views import BlockedSignalView, ScanView, SignalView
+from domain.gate_facts import GateCode
 from domain.position import PositionState
+from domain.replay_views import SignalDetail
 from domain.views import Instant, Page
 
 router = APIRouter(tags=["decisions"])
@@ -59,13 +61,15 @@ async def list_signals(
 @router.get("/signals/{signal_id}")
 async def show_signal(
     services: ServicesDep, _caller: Viewer, signal_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-) -> SignalView:
-    """One signal with its evidence, what it was decided on, and every gate's verdict."""
+) -> SignalDetail:
+    """The whole record of one signal: evidence, inputs, what the gates saw and said, the regime it knew."""
     async with services.database.session() as session:
         facts = await deciding.find_signal(session, signal_id)
-    if facts is None:
-        raise not_found("signal", signal_id)
-    return signal_view(facts)
+        if facts is None:
+            raise not_found("signal", signal_id)
+        scan = await replaying.scan_of(session, facts.row)
+        regime = await replaying.regime_of(session, facts.row)
+    return signal_detail(facts, scan, regime)
 
 
 @router.get("/blocked-signals")
@@ -106,17 +110,3 @@ async def list_scans(
     except BadCursor as error:
         raise bad_cursor(error) from error
     return cut(rows, limit, scan_view, lambda row: encode_cursor(row.close_at, row.epoch))
-
-
-@router.get("/watchlist")
-async def show_watchlist(
-    services: ServicesDep,
-    _caller: Viewer,
-    strategy: StrategyFilter = None,
-    symbol: SymbolFilter = None,
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-) -> list[WatchlistView]:
-    """Scores of strategies whose watchlist gate is on, the highest first."""
-    async with services.database.session() as session:
-        rows = await deciding.list_watchlist(session, strategy=strategy, symbol=symbol, limit=limit)
-    return [watchlist_view(row) for row in rows]

@@ -58,8 +58,8 @@ class Signal(Base):
     ``signal_id`` is the id of the position it would open. ``verdicts`` lists every gate that was evaluated, in order,
     as {gate, passed, value, threshold, detail}; ``blocked_by`` is the first that did not pass. ``inputs`` names what it
     was decided on: {timeframe: {first_open, last_open, bars}} of the candles, microstructure stamps, price. ``facts``
-    is everything the gates looked at (see ``domain.gates.GateFacts``), enough to ask them again; ``regime_id`` the row
-    of ``btc_market_state_history`` in force.
+    is everything the gates looked at (see ``domain.gate_facts.GateFacts``), enough to ask them again; ``regime_id`` the
+    row of ``btc_market_state_history`` in force.
     """
 
     __tablename__ = "signals"
@@ -94,9 +94,11 @@ class Signal(Base):
 class StrategyScan(Base):
     """What one strategy decided on at one close: enough to load the very same panels again. Insert-only.
 
-    ``windows`` are {timeframe: {first_open, last_open, bars}}; ``digests`` are {timeframe: {symbol: digest}} of every
-    number of the symbol's row in the panel (see ``domain.digests``), by which a later look tells which input changed.
-    ``candidates`` counts its entries, ``missing`` the bars that were not there, by symbol, where there were any.
+    ``windows`` are {timeframe: {first_open, last_open, bars}}, ``symbols`` the rows of the panels in their order; those
+    ``observed`` were there to be looked at only, and could not be entered. ``digests`` are {timeframe: {symbol: {part:
+    digest}}} of every number of the symbol's row in the panel (see ``domain.digests``), by which a later look tells
+    which input changed. ``candidates`` counts its entries, ``missing`` the bars that were not there, by symbol, where
+    there were any.
     """
 
     __tablename__ = "strategy_scans"
@@ -111,6 +113,7 @@ class StrategyScan(Base):
     regime_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("btc_market_state_history.id"))
     windows: Mapped[dict[str, Any]]
     symbols: Mapped[list[str]] = mapped_column(JSONB)
+    observed: Mapped[list[str]] = mapped_column(JSONB)
     digests: Mapped[dict[str, Any]]
     missing: Mapped[dict[str, Any]]
     candidates: Mapped[int]

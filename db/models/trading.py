@@ -265,7 +265,8 @@ class FundingPayment(Base):
     """One settlement of funding on a linear symbol, from the exchange's transaction log. Insert-only.
 
     ``amount`` is what the wallet got (negative: paid), in ``coin``; ``position_id`` the position that was open then,
-    None where it was nobody's of ours. ``rate`` is a fraction; ``at`` market time.
+    None where it was nobody's of ours. ``attributed`` is the position's part of it, by its part of ``size``: all of it,
+    unless others held the symbol too. ``rate`` is a fraction; ``at`` market time.
     """
 
     __tablename__ = "funding_payments"
@@ -277,6 +278,7 @@ class FundingPayment(Base):
     position_id: Mapped[str | None] = mapped_column(ForeignKey("positions.position_id"))
     coin: Mapped[str]
     amount: Mapped[Decimal]
+    attributed: Mapped[Decimal] = mapped_column(server_default=text("0"))
     size: Mapped[Decimal]
     rate: Mapped[Decimal | None]
     at: Mapped[datetime]

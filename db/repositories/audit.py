@@ -49,3 +49,10 @@ async def told_before(session: AsyncSession, kind: str, subject: str) -> bool:
     if trace_id := current_trace_id():
         known = known.where(SystemEvent.trace_id == trace_id)
     return await session.scalar(known.limit(1)) is not None
+
+
+async def told_ever(session: AsyncSession, kind: str, subject: str) -> bool:
+    """Whether anybody told it, whatever the trace. Who asks holds the event as with ``told_before``."""
+    await session.execute(_LOCK, {"name": f"{kind}/{subject}"})
+    known = select(SystemEvent.id).where(SystemEvent.subject == subject, SystemEvent.kind == kind)
+    return await session.scalar(known.limit(1)) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import LotMatchRow, Position
-from domain.gates import Book, Limits
+from domain.gate_facts import Book, Limits
 from domain.market import Category
 from domain.position import ACTIVE_STATES, PositionState
 
@@ -32,14 +32,13 @@ async def lock_reservations(session: AsyncSession) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An active position, or one about to be: what it costs (quote coin). ``paid``: the wallet has paid it."""
+    """An active position, or one about to be: what it costs (quote coin)."""
 
     position_id: str
     strategy: str
     category: Category
     symbol: str
     cost: Decimal
-    paid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +69,31 @@ class Holdings:
             return False
         return category is Category.LINEAR or one.strategy == strategy
 
-    def unpaid(self) -> Decimal:
-        """Quote coin of the wallet that is spoken for: margin of linear positions (1x), entries not bought yet."""
-        return sum((one.cost for one in self.held if not one.paid), Decimal(0))
+    def unpaid(self, paid: Collection[str]) -> Decimal:
+        """Quote coin that is spoken for of a wallet which was read after ``paid`` were its paid positions.
+
+        Margin of linear positions (1x), entries not bought yet, and what was bought since: that the wallet's figure is
+        without its price is not sure, and money counted twice would be spent twice.
+        """
+        return sum((one.cost for one in self.held if one.position_id not in paid), Decimal(0))
 
     def accepting(self, candidate: Held) -> Holdings:
         """The same after ``candidate`` was accepted: it holds its place from now on."""
         entries = {**self.entries_today, candidate.strategy: self.entries_today.get(candidate.strategy, 0) + 1}
         return replace(self, held=(*self.held, candidate), entries_today=entries)
+
+
+async def paid_positions(session: AsyncSession) -> frozenset[str]:
+    """Active positions whose whole price the wallet has paid: spot that was bought. Margin only stays bound."""
+    rows = await session.scalars(
+        select(Position.position_id).where(
+            Position.category == Category.SPOT,
+            Position.state.in_(ACTIVE_STATES),
+            Position.state.not_in(_NOT_BOUGHT_YET),
+            Position.entry_price.is_not(None),
+        )
+    )
+    return frozenset(rows.all())
 
 
 async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Holdings:
@@ -117,7 +133,6 @@ def _held(position: Position) -> Held:
         category=Category(position.category),
         symbol=position.symbol,
         cost=cost,
-        paid=bought and position.category == Category.SPOT,
     )
 
 

@@ -112,8 +112,22 @@ async def foreign_sizes(session: AsyncSession) -> dict[str, Decimal]:
     An execution that is booked counts with what of it went beyond our position, and so does what a position of ours
     left behind when it was closed (too little for an order). Our own executions that aren't booked yet are ours.
     """
+    found = await executed_by_others(session)
+    left = await session.execute(
+        select(Position.symbol, func.sum(Dust.qty * case((Position.side == PositionSide.LONG, 1), else_=-1)))
+        .join(Position, Position.position_id == Dust.position_id)
+        .where(Position.category == Category.LINEAR)
+        .group_by(Position.symbol)
+    )
+    for symbol, size in left:
+        found[symbol] = found.get(symbol, Decimal(0)) + Decimal(size)
+    return {symbol: size for symbol, size in found.items() if size}
+
+
+async def executed_by_others(session: AsyncSession, until: datetime | None = None) -> dict[str, Decimal]:
+    """The sizes that others' executions make of each linear symbol, signed; ``until`` (market): as of then."""
     signed = case((OrderExecution.side == Side.BUY, 1), else_=-1)
-    rows = await session.execute(
+    query = (
         select(
             OrderExecution.symbol,
             func.sum(signed * func.coalesce(ExecutionApplication.unmatched_qty, OrderExecution.qty)),
@@ -124,16 +138,9 @@ async def foreign_sizes(session: AsyncSession) -> dict[str, Decimal]:
         .where(or_(ExecutionApplication.unmatched_qty > 0, _nobodys()))
         .group_by(OrderExecution.symbol)
     )
-    found = {symbol: Decimal(size) for symbol, size in rows}
-    left = await session.execute(
-        select(Position.symbol, func.sum(Dust.qty * case((Position.side == PositionSide.LONG, 1), else_=-1)))
-        .join(Position, Position.position_id == Dust.position_id)
-        .where(Position.category == Category.LINEAR)
-        .group_by(Position.symbol)
-    )
-    for symbol, size in left:
-        found[symbol] = found.get(symbol, Decimal(0)) + Decimal(size)
-    return {symbol: size for symbol, size in found.items() if size}
+    if until is not None:
+        query = query.where(OrderExecution.executed_at <= until)
+    return {symbol: Decimal(size) for symbol, size in await session.execute(query)}
 
 
 async def foreign_sales(session: AsyncSession, coin: str, since: datetime) -> list[Sale]:

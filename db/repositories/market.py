@@ -78,10 +78,12 @@ async def upsert_instruments(session: AsyncSession, instruments: Sequence[Instru
     """Store what the exchange tells of ``instruments``; those it no longer lists are left as they are."""
     for chunk in in_chunks(instruments):
         statement = insert(InstrumentRow).values([instrument.model_dump() for instrument in chunk])
-        changed = {name: statement.excluded[name] for name in _INSTRUMENT_FIELDS if name not in ("category", "symbol")}
+        told = {name: statement.excluded[name] for name in _INSTRUMENT_FIELDS if name not in ("category", "symbol")}
+        launched = func.coalesce(statement.excluded.launched_at, InstrumentRow.launched_at)
         await session.execute(
             statement.on_conflict_do_update(
-                index_elements=["category", "symbol"], set_={**changed, "updated_at": func.now()}
+                index_elements=["category", "symbol"],
+                set_={**told, "launched_at": launched, "updated_at": func.now()},
             )
         )
 

@@ -1,4 +1,4 @@
-"""Open interest as the exchange stamped it: stored idempotently, and which stamps are still missing."""
+"""Open interest as the exchange stamped it: stored idempotently."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import OpenInterestRow
 from domain.candle import Timeframe
 
 _UPSERT = text("""
@@ -40,22 +39,3 @@ async def upsert_open_interest(session: AsyncSession, timeframe: Timeframe, stam
             "values": [each.value for each in stamps],
         }
         await session.execute(_UPSERT, {**columns, "interval": timeframe.value})
-
-
-async def missing_stamps(
-    session: AsyncSession, timeframe: Timeframe, symbols: Sequence[str], first: datetime, last: datetime
-) -> dict[str, list[datetime]]:
-    """Open times from ``first`` to ``last`` for which a symbol has no open interest, oldest first; {} if none."""
-    rows = await session.execute(
-        select(OpenInterestRow.symbol, OpenInterestRow.at).where(
-            OpenInterestRow.interval == timeframe.value,
-            OpenInterestRow.symbol.in_(symbols),
-            OpenInterestRow.at.between(first, last),
-        )
-    )
-    known: dict[str, set[datetime]] = {}
-    for symbol, at in rows:
-        known.setdefault(symbol, set()).add(at)
-    wanted = [first + n * timeframe.duration for n in range((last - first) // timeframe.duration + 1)]
-    missing = {symbol: [at for at in wanted if at not in known.get(symbol, ())] for symbol in symbols}
-    return {symbol: stamps for symbol, stamps in missing.items() if stamps}

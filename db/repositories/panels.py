@@ -7,12 +7,12 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.candle import Timeframe, from_ms, to_ms
 from domain.market import Category
-from domain.microstructure import taker_buy_share
+from domain.microstructure import FUNDING_INTERVAL, funding_at, long_short_ratio, taker_buy_share
 from domain.strategies.contract import Floats, Panel
 
 _CANDLES = text(
@@ -39,10 +39,18 @@ _TAKEN = text(
     GROUP BY symbol, bar
     """
 )
-_INTEREST = text(
-    """
-    SELECT symbol, array_agg((extract(epoch FROM at) * 1000)::bigint), array_agg(value) FROM open_interest
+_STAMPED = """
+    SELECT symbol, array_agg((extract(epoch FROM at) * 1000)::bigint), array_agg({value}) FROM {table}
     WHERE interval = :timeframe AND symbol = ANY(CAST(:symbols AS text[])) AND at BETWEEN :first AND :last
+    GROUP BY symbol
+"""
+_INTEREST = text(_STAMPED.format(table="open_interest", value="value"))
+_LONG_SHARE = text(_STAMPED.format(table="long_short_ratio", value="long_share"))
+_FUNDING = text(
+    """
+    SELECT symbol, array_agg((extract(epoch FROM at) * 1000)::bigint ORDER BY at), array_agg(rate ORDER BY at)
+    FROM funding_rates
+    WHERE symbol = ANY(CAST(:symbols AS text[])) AND at > :after AND at <= :until
     GROUP BY symbol
     """
 )
@@ -58,6 +66,8 @@ async def load_panel(
     *,
     taker_volume: bool = False,
     open_interest: bool = False,
+    long_short: bool = False,
+    funding: bool = False,
 ) -> Panel:
     """The panel of ``symbols`` (in this order) over the bars with open times from ``first`` to ``last``."""
     grid = np.arange(to_ms(first), to_ms(last) + 1, timeframe.milliseconds, dtype=np.int64)
@@ -68,12 +78,25 @@ async def load_panel(
         bars = _bars(grid, found.opens, timeframe)
         for name, column in columns.items():
             column[place[found.symbol], bars] = getattr(found, name)
-    share = interest = None
+    share = interest = ratio = rates = None
     if taker_volume:
         share = await _taker_buy_share(session, category, timeframe, place, grid, columns["volume"])
     if open_interest:
-        interest = await _open_interest(session, timeframe, place, grid)
-    return Panel(timeframe, tuple(symbols), grid, **columns, taker_buy_share=share, open_interest=interest)
+        interest = await _stamped(session, _INTEREST, timeframe, place, grid)
+    if long_short:
+        ratio = long_short_ratio(await _stamped(session, _LONG_SHARE, timeframe, place, grid))
+    if funding:
+        rates = await _funding(session, timeframe, place, grid)
+    return Panel(
+        timeframe,
+        tuple(symbols),
+        grid,
+        **columns,
+        taker_buy_share=share,
+        open_interest=interest,
+        long_short_ratio=ratio,
+        funding_rate=rates,
+    )
 
 
 async def _taker_buy_share(
@@ -99,17 +122,33 @@ async def _taker_buy_share(
     return taker_buy_share(bought, sold, volume)
 
 
-async def _open_interest(
-    session: AsyncSession, timeframe: Timeframe, place: dict[str, int], grid: npt.NDArray[np.int64]
+async def _stamped(
+    session: AsyncSession, series: TextClause, timeframe: Timeframe, place: dict[str, int], grid: npt.NDArray[np.int64]
 ) -> Floats:
-    """Open interest as stamped for each bar's open."""
+    """A perpetuals' series as stamped for each bar's open."""
     values = np.full((len(place), len(grid)), np.nan)
     wanted = _range(Category.LINEAR, timeframe, list(place), from_ms(int(grid[0])), from_ms(int(grid[-1])))
     del wanted["category"]
-    for symbol, stamps, found in await session.execute(_INTEREST, wanted):
+    for symbol, stamps, found in await session.execute(series, wanted):
         at = np.asarray(stamps, dtype=np.int64)
         on_grid = (at - grid[0]) % timeframe.milliseconds == 0
         values[place[symbol], _bars(grid, at[on_grid], timeframe)] = np.asarray(found)[on_grid]
+    return values
+
+
+async def _funding(
+    session: AsyncSession, timeframe: Timeframe, place: dict[str, int], grid: npt.NDArray[np.int64]
+) -> Floats:
+    """Funding as settled by each bar's close."""
+    values = np.full((len(place), len(grid)), np.nan)
+    closes = grid + timeframe.milliseconds
+    wanted = {
+        "symbols": list(place),
+        "after": from_ms(int(closes[0])) - FUNDING_INTERVAL,
+        "until": from_ms(int(closes[-1])),
+    }
+    for symbol, settled_at, found in await session.execute(_FUNDING, wanted):
+        values[place[symbol]] = funding_at(np.asarray(settled_at, dtype=np.int64), np.asarray(found), closes)
     return values
 
 

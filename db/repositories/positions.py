@@ -14,7 +14,8 @@ from db.models import Position, PositionTarget
 from db.repositories.book import limits_of, lock_reservations, read_holdings
 from db.repositories.settings import current_settings
 from db.repositories.strategies import find_config
-from domain.gates import GateVerdict, first_block, judge_caps
+from domain.gate_facts import GateVerdict
+from domain.gates import first_block, judge_caps
 from domain.market import Category
 from domain.position import ACTIVE_STATES, PositionState, advance
 

@@ -76,10 +76,15 @@ async def set_halted(session: AsyncSession, halted: bool, *, who: str, reason: s
     return True
 
 
+async def settings_in_force(session: AsyncSession, at: datetime) -> Sequence[SystemSettingHistory]:
+    """Every setting, by key, in the version that was in force at wall time ``at``."""
+    query = select(SystemSettingHistory).where(*_in_force(at)).order_by(SystemSettingHistory.key)
+    return (await session.scalars(query)).all()
+
+
 async def settings_as_of(session: AsyncSession, at: datetime) -> dict[str, Any]:
     """Every setting by key as it was in force at wall time ``at``."""
-    query = select(SystemSettingHistory.key, SystemSettingHistory.row).where(*_in_force(at))
-    return {row.key: row.row["value"] for row in await session.execute(query)}
+    return {row.key: row.row["value"] for row in await settings_in_force(session, at)}
 
 
 async def setting_history(

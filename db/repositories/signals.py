@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.chunks import in_chunks
 from db.models import BlockedSignal, Signal, WatchlistScore
-from domain.gates import GateVerdict
+from domain.gate_facts import GateFacts, GateVerdict
 
 DECISION = "decision"
 RESERVATION = "reservation"
+_FACTS = TypeAdapter(GateFacts)
 
 
-async def add_signal(session: AsyncSession, signal: Signal, verdicts: Sequence[GateVerdict], at: datetime) -> None:
-    """Store a signal with every verdict on it, and a row for each gate that blocks: the first of them is the reason."""
+async def add_signal(
+    session: AsyncSession, signal: Signal, facts: GateFacts, verdicts: Sequence[GateVerdict], at: datetime
+) -> None:
+    """Store a signal with what the gates saw and every verdict on it, and a row for each gate that blocks: the first of
+    them is the reason."""
     blocks = [verdict for verdict in verdicts if not verdict.passed]
+    signal.facts = json.loads(_FACTS.dump_json(facts))
     signal.verdicts = [verdict.model_dump(mode="json") for verdict in verdicts]
     signal.blocked_by = blocks[0].gate if blocks else None
     session.add(signal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,6 @@ from db.models import (
     LotMatchRow,
     LotRow,
     MarketClockCursor,
-    Order,
     OrderExecution,
     PortfolioHourlySnapshot,
     Position,
@@ -29,12 +28,17 @@ from domain.ledger import Fill, Lot
 from domain.market import Category, PositionSide, Side
 from domain.portfolio import Closing, OwnedLot, SoldBeyond
 
+_BOOKING = timedelta(seconds=2)
+"""Wall time that a booking may take from its statement to its commit."""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerAt:
     """The books of one market at ``until``: lots with something open then, closings of their positions and of
-    (after, until], the fills of (after, until], and what of those sold more than was held (spot)."""
+    (after, until], the fills of (after, until], and what of those sold more than was held (spot). ``read_wall``: when
+    they were read, by the database's clock."""
 
+    read_wall: datetime
     lots: Sequence[OwnedLot]
     closings: Sequence[Closing]
     fills: Sequence[Fill]
@@ -85,13 +89,32 @@ async def unknown_executions(session: AsyncSession, exec_ids: Collection[str]) -
 
 async def ledger_at(session: AsyncSession, epoch: str, after: datetime, until: datetime) -> LedgerAt:
     """The books of ``epoch`` as they stood at ``until``, whatever was booked after it."""
+    read_wall = await session.scalar(select(func.clock_timestamp()))
+    assert read_wall is not None
     lots = await _open_lots(session, epoch, until)
     return LedgerAt(
+        read_wall,
         lots,
         await _closings(session, epoch, {each.position_id for each in lots}, after, until),
         await fills_between(session, epoch, after, until),
         await _sold_beyond(session, epoch, after, until),
     )
+
+
+async def booked_late(session: AsyncSession, epoch: str, until: datetime, read_wall: datetime) -> bool:
+    """Whether something that was executed up to ``until`` was booked after (or while) the books were read."""
+    query = (
+        select(ExecutionApplication.exec_id)
+        .join(OrderExecution, OrderExecution.exec_id == ExecutionApplication.exec_id)
+        .join(Position, Position.position_id == ExecutionApplication.position_id)
+        .where(
+            Position.market_epoch == epoch,
+            OrderExecution.executed_at <= until,
+            ExecutionApplication.applied_at > read_wall - _BOOKING,
+        )
+        .limit(1)
+    )
+    return (await session.scalar(query)) is not None
 
 
 async def _open_lots(session: AsyncSession, epoch: str, until: datetime) -> list[OwnedLot]:
@@ -173,7 +196,6 @@ async def _sold_beyond(session: AsyncSession, epoch: str, after: datetime, until
     query = (
         select(InstrumentRow.base_coin, ExecutionApplication.unmatched_qty, OrderExecution)
         .join(ExecutionApplication, ExecutionApplication.exec_id == OrderExecution.exec_id)
-        .join(Order, Order.order_link_id == OrderExecution.order_link_id)
         .join(Position, Position.position_id == ExecutionApplication.position_id)
         .join(
             InstrumentRow,

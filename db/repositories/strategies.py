@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import StrategyConfiguration, StrategyConfigurationHistory, SystemEvent
 from db.repositories.audit import record_event
 from domain.strategies import STRATEGIES
-from domain.strategy_config import StrategyConfig, default_config
+from domain.strategy_config import StrategyConfig, default_config, seeded_active
 
 UNREADABLE = "strategy_unreadable"
+_AMOUNTS = ("trade_usd", "max_funding_cost_pct")
 _FIELDS = tuple(name for name in StrategyConfig.model_fields if name != "version")
 
 
@@ -45,9 +46,10 @@ class ConfigVersion:
 async def seed_strategies(session: AsyncSession, mode: str) -> list[str]:
     """Insert the default configuration of every strategy that has none, and name those; what is there stays.
 
-    Active in paper mode; in every other mode the buy gate is off until somebody opens it.
+    In paper mode some are active (``seeded_active``) and the others watch only; in every other mode all buy gates are
+    off until somebody opens them.
     """
-    defaults = [default_config(strategy, active=mode == "paper") for strategy in STRATEGIES.values()]
+    defaults = [default_config(strategy, active=seeded_active(name, mode)) for name, strategy in STRATEGIES.items()]
     seeded = await session.scalars(
         insert(StrategyConfiguration)
         .values([_columns(config) for config in defaults])
@@ -117,23 +119,21 @@ async def config_history(
     as_of: datetime | None = None,
     *,
     before: int | None = None,
+    after: int | None = None,
+    version: int | None = None,
     limit: int = 1_000,
 ) -> list[ConfigVersion]:
-    """Versions, newest first (rows with an id under ``before``); with ``as_of`` (wall) the one in force then."""
+    """Versions, newest first (rows with an id under ``before`` and over ``after``).
+
+    With ``as_of`` (wall) the one in force then, with ``version`` those of that number.
+    """
     history = StrategyConfigurationHistory
-    # jsonb holds the amount as a number, which would be read as a float: as text it is exact
-    exact = func.jsonb_set(
-        history.row,
-        literal_column("'{trade_usd}'"),
-        func.to_jsonb(history.row["trade_usd"].astext),
-        type_=history.row.type,
-    )
     query = (
         select(
             history.id,
             history.strategy,
             history.version,
-            exact.label("row"),
+            _exact(history.row).label("row"),
             history.valid_from,
             history.valid_to,
             history.changed_by,
@@ -147,7 +147,20 @@ async def config_history(
         query = query.where(history.valid_from <= as_of, or_(history.valid_to.is_(None), history.valid_to > as_of))
     if before is not None:
         query = query.where(history.id < before)
+    if after is not None:
+        query = query.where(history.id > after)
+    if version is not None:
+        query = query.where(history.version == version)
     return [ConfigVersion(*each) for each in await session.execute(query)]
+
+
+def _exact(row: Any) -> Any:
+    """The row with its amounts as text: jsonb holds them as numbers, which would be read as floats."""
+    for name in _AMOUNTS:
+        text = func.coalesce(func.to_jsonb(row[name].astext), literal_column("'null'::jsonb"))
+        path = literal_column(f"'{{{name}}}'")
+        row = func.jsonb_set(row, path, text, literal_column("false"), type_=StrategyConfigurationHistory.row.type)
+    return row
 
 
 def config_of(row: StrategyConfiguration) -> StrategyConfig:

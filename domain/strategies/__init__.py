@@ -9,11 +9,32 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from domain.strategies.btc_swing import BtcSwing
+from domain.strategies.btc_trend import BtcTrend
+from domain.strategies.btc_trend_short import BtcTrendShort
 from domain.strategies.contract import Strategy, StrategyParameters
+from domain.strategies.growth_potential import GrowthPotential
+from domain.strategies.mean_reversion import MeanReversion
+from domain.strategies.mean_reversion_short import MeanReversionShort
 from domain.strategies.momentum import Momentum
+from domain.strategies.momentum_short import MomentumShort
+from domain.strategies.range_fade_long import RangeFadeLong
+from domain.strategies.range_fade_short import RangeFadeShort
 from domain.strategies.trend_breakdown import TrendBreakdown
 
-_KNOWN: tuple[Strategy, ...] = (Momentum(), TrendBreakdown())
+_KNOWN: tuple[Strategy, ...] = (
+    GrowthPotential(),
+    Momentum(),
+    MeanReversion(),
+    BtcTrend(),
+    TrendBreakdown(),
+    MomentumShort(),
+    MeanReversionShort(),
+    BtcTrendShort(),
+    RangeFadeLong(),
+    RangeFadeShort(),
+    BtcSwing(),
+)
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType({strategy.name: strategy for strategy in _KNOWN})
 """Every implemented strategy by its name."""

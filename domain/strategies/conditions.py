@@ -30,6 +30,29 @@ def over(value: Floats, threshold: float) -> Condition:
     return Condition(met=value > threshold, reached=(value - threshold) / threshold)
 
 
+def at_least(value: Floats, threshold: float) -> Condition:
+    """``value`` at or over ``threshold`` (above 0), as far off as ``over`` has it."""
+    return Condition(met=value >= threshold, reached=(value - threshold) / threshold)
+
+
+def under(value: Floats, threshold: float) -> Condition:
+    """``value`` (0 and more) under ``threshold`` (above 0). As far off as matters: twice it; well beyond it: at 0."""
+    return Condition(met=value < threshold, reached=(threshold - value) / threshold)
+
+
+def between(value: Floats, least: float, most: float) -> Condition:
+    """``value`` between both, neither included. As far off as matters: half their distance; well inside: halfway."""
+    half = (most - least) / 2
+    return Condition(met=(value > least) & (value < most), reached=np.minimum(value - least, most - value) / half)
+
+
+def either(one: Condition, other: Condition) -> Condition:
+    """One of two conditions, as far off as the nearer of them. Not known unless both are."""
+    known = np.isfinite(one.reached) & np.isfinite(other.reached)
+    reached = np.where(known, np.maximum(one.reached, other.reached), np.nan)
+    return Condition(met=(one.met | other.met) & known, reached=reached)
+
+
 def price_over(price: Floats, level: Floats, reach_pct: float) -> Condition:
     """``price`` over ``level``. As far off as matters: ``reach_pct`` percent."""
     return Condition(met=price > level, reached=(price / level - 1) * 100 / reach_pct)

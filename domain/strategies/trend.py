@@ -7,12 +7,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from domain.strategies.contract import StrategyParameters
+from domain.strategies.warm_up import adx_bars, ema_bars
 
 Bars = Annotated[int, Field(ge=2, le=400)]
 Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-
-_SEED_LENGTHS = 5
-"""An average's seed weighs under 0.1 % after this many of its own lengths."""
 
 
 class TrendParameters(StrategyParameters):
@@ -35,5 +33,5 @@ class TrendParameters(StrategyParameters):
 
     @property
     def warm_up_bars(self) -> int:
-        """Bars after which the averages are what they would be with more; ADX smooths twice, over twice its length."""
-        return _SEED_LENGTHS * max(self.ema_slow_bars, 2 * self.adx_bars)
+        """Bars after which the averages of the last two are what they would be with more: 397 by default."""
+        return max(ema_bars(self.ema_slow_bars), adx_bars(self.adx_bars)) + 1

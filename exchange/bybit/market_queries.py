@@ -1,8 +1,10 @@
-"""What the market is asked: instruments, prices, candles, open interest."""
+"""What the market is asked: instruments, prices, candles, open interest, accounts long and short, funding."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from domain.market import Category, Instrument
 from exchange.bybit import parsing
@@ -10,14 +12,27 @@ from exchange.bybit.errors import unreadable_is_unknown
 from exchange.bybit.market_time import PaperTime, WallTime
 from exchange.bybit.parsing import milliseconds, moment
 from exchange.bybit.rest import RestClient, windows
-from exchange.protocol import BookTop, Candle, Mode, OpenInterest, Refused, Ticker, Trade
+from exchange.protocol import (
+    BookTop,
+    Candle,
+    FundingRate,
+    LongShortRatio,
+    Mode,
+    OpenInterest,
+    Refused,
+    Ticker,
+    Trade,
+)
 
 _KLINE_ROWS = 1000
-_INTEREST_ROWS = 200
+_INTEREST_ROWS = _FUNDING_ROWS = 200
+_RATIO_ROWS = 500
 _UP_TO_WHOLE_MS = timedelta(microseconds=999)
 _BOOK_DEPTHS = {Category.SPOT: (1, 50, 200, 1000), Category.LINEAR: (1, 50, 200, 500, 1000)}
 _SETTLING = timedelta(seconds=2)
 """A real exchange may still be writing the last trades of a candle into it just after its end."""
+
+_S = TypeVar("_S", OpenInterest, LongShortRatio, FundingRate)
 
 
 class MarketQueries:
@@ -48,8 +63,18 @@ class MarketQueries:
         rows = answer["result"]["list"]
         if not rows:
             raise Refused(f"symbol: {symbol} is not a {category.value} symbol")
-        at = (await self._time.read()).now if self.mode == "paper" else moment(answer["time"])
-        return parsing.ticker(category, rows[0], at)
+        return parsing.ticker(category, rows[0], await self._told_at(answer))
+
+    @unreadable_is_unknown
+    async def tickers(self, category: Category) -> list[Ticker]:
+        """Of every symbol of the category that has a price, in one call."""
+        answer = await self._rest.query("get_tickers", category=category.value)
+        at = await self._told_at(answer)
+        return [parsing.ticker(category, row, at) for row in answer["result"]["list"] if row.get("lastPrice")]
+
+    async def _told_at(self, answer: dict[str, Any]) -> datetime:
+        """The market's time of an answer."""
+        return (await self._time.read()).now if self.mode == "paper" else moment(answer["time"])
 
     @unreadable_is_unknown
     async def order_book(self, category: Category, symbol: str, depth: int = 1) -> BookTop:
@@ -95,21 +120,54 @@ class MarketQueries:
     @unreadable_is_unknown
     async def open_interest(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> list[OpenInterest]:
         """Stamped in [start, end], oldest first, every page. Refused for a timeframe other than 15m 1h 4h 1d."""
-        interval = parsing.INTEREST_INTERVALS.get(timeframe)
-        if interval is None:
-            known = ", ".join(parsing.INTEREST_INTERVALS)
-            raise Refused(f"timeframe: open interest comes in {known}, not {timeframe} (not sent)")
+        interval = _stamp_interval(timeframe, "open interest")
+        asked = {"intervalTime": interval, "limit": _INTEREST_ROWS}
+        rows = await self._stamped("get_open_interest", symbol, start, end, asked)
+        return _oldest_first(parsing.open_interest(symbol, row) for row in rows)
+
+    @unreadable_is_unknown
+    async def long_short_ratio(
+        self, symbol: str, timeframe: str, start: datetime, end: datetime
+    ) -> list[LongShortRatio]:
+        """Stamped in [start, end], oldest first, every page. Refused for a timeframe other than 15m 1h 4h 1d."""
+        asked = {"period": _stamp_interval(timeframe, "the long/short ratio"), "limit": _RATIO_ROWS}
+        rows = await self._stamped("get_long_short_ratio", symbol, start, end, asked)
+        return _oldest_first(parsing.long_short_ratio(symbol, row) for row in rows)
+
+    @unreadable_is_unknown
+    async def funding_rates(self, symbol: str, start: datetime, end: datetime) -> list[FundingRate]:
+        """Settled in [start, end], oldest first. There is no cursor: each page ends before the oldest of the last."""
+        found: list[FundingRate] = []
+        last = end
+        while True:
+            asked = {"limit": _FUNDING_ROWS}
+            rows = await self._stamped("get_funding_rate_history", symbol, start, last, asked)
+            found += [parsing.funding_rate(symbol, row) for row in rows]
+            if len(rows) < _FUNDING_ROWS:
+                return _oldest_first(found)
+            last = min(one.at for one in found) - timedelta(milliseconds=1)
+
+    async def _stamped(
+        self, method: str, symbol: str, start: datetime, end: datetime, asked: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Rows of a perpetual's series in [start, end], in the exchange's order."""
         first, last = milliseconds(start + _UP_TO_WHOLE_MS), milliseconds(end)
         if first > last:
             return []
-        rows = await self._rest.rows(
-            "get_open_interest",
-            category=Category.LINEAR.value,
-            symbol=symbol,
-            intervalTime=interval,
-            startTime=first,
-            endTime=last,
-            limit=_INTEREST_ROWS,
+        return await self._rest.rows(
+            method, category=Category.LINEAR.value, symbol=symbol, startTime=first, endTime=last, **asked
         )
-        found = {one.at: one for one in (parsing.open_interest(symbol, row) for row in rows)}
-        return [found[at] for at in sorted(found)]
+
+
+def _stamp_interval(timeframe: str, what: str) -> str:
+    interval = parsing.STAMP_INTERVALS.get(timeframe)
+    if interval is None:
+        known = ", ".join(parsing.STAMP_INTERVALS)
+        raise Refused(f"timeframe: {what} comes in {known}, not {timeframe} (not sent)")
+    return interval
+
+
+def _oldest_first(told: Iterable[_S]) -> list[_S]:
+    """Each stamp once: pages may overlap."""
+    found = {one.at: one for one in told}
+    return [found[at] for at in sorted(found)]

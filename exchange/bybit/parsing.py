@@ -14,7 +14,9 @@ from exchange.protocol import (
     CoinBalance,
     ExchangeOrderStatus,
     Execution,
+    FundingRate,
     KeyRights,
+    LongShortRatio,
     OpenInterest,
     OrderReport,
     PositionReport,
@@ -27,7 +29,8 @@ from exchange.protocol import (
 Row = Mapping[str, Any]
 
 INTERVALS = {"1m": "1", "15m": "15", "1h": "60", "4h": "240", "1d": "D", "1w": "W"}
-INTEREST_INTERVALS = {"15m": "15min", "1h": "1h", "4h": "4h", "1d": "1d"}
+STAMP_INTERVALS = {"15m": "15min", "1h": "1h", "4h": "4h", "1d": "1d"}
+"""Of the series that are stamped per interval: open interest, long/short ratio."""
 LENGTHS = {
     "1m": timedelta(minutes=1),
     "15m": timedelta(minutes=15),
@@ -46,6 +49,11 @@ _ZERO = Decimal(0)
 def moment(milliseconds: int | str) -> datetime:
     """Milliseconds since 1970 as aware UTC, exact."""
     return _EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def moment_or_none(milliseconds: int | str | None) -> datetime | None:
+    """An instant the exchange leaves empty or 0 when there is none."""
+    return moment(milliseconds) if milliseconds and int(milliseconds) else None
 
 
 def milliseconds(at: datetime) -> int:
@@ -69,6 +77,11 @@ def number_or_none(text: Any) -> Decimal | None:
     return number(text) or None
 
 
+def number_if_told(text: Any) -> Decimal | None:
+    """A number that may well be 0, and is empty when there is none."""
+    return Decimal(str(text)) if text not in ("", None) else None
+
+
 def instrument(category: Category, row: Row) -> Instrument:
     """A row of ``market/instruments-info``. A perpetual with a delivery time is being delisted: nothing new on it."""
     lot: Row = row["lotSizeFilter"]
@@ -85,12 +98,23 @@ def instrument(category: Category, row: Row) -> Instrument:
         min_order_amount=number(lot.get("minOrderAmt" if spot else "minNotionalValue")),
         max_market_qty=Decimal(max_market),
         tradable=row["status"] == "Trading" and not int(row.get("deliveryTime") or 0) and not row.get("isPreListing"),
+        launched_at=moment_or_none(row.get("launchTime")),
     )
 
 
 def open_interest(symbol: str, row: Row) -> OpenInterest:
     """A row of ``market/open-interest``."""
     return OpenInterest(symbol=symbol, at=moment(row["timestamp"]), value=float(row["openInterest"]))
+
+
+def long_short_ratio(symbol: str, row: Row) -> LongShortRatio:
+    """A row of ``market/account-ratio``."""
+    return LongShortRatio(symbol=symbol, at=moment(row["timestamp"]), long_share=float(row["buyRatio"]))
+
+
+def funding_rate(symbol: str, row: Row) -> FundingRate:
+    """A row of ``market/funding/history``."""
+    return FundingRate(symbol=symbol, at=moment(row["fundingRateTimestamp"]), rate=float(row["fundingRate"]))
 
 
 def order(category: Category, row: Row) -> OrderReport:
@@ -191,6 +215,10 @@ def transaction(row: Row) -> TransactionLogRow:
         order_link_id=row.get("orderLinkId") or "",
         trade_id=row.get("tradeId") or "",
         at=moment(row["transactionTime"]),
+        side=row.get("side") or "",
+        qty=number(row.get("qty")),
+        size=number(row.get("size")),
+        fee_rate=number(row["feeRate"]) if row.get("feeRate") else None,
     )
 
 
@@ -220,6 +248,9 @@ def ticker(category: Category, row: Row, at: datetime) -> Ticker:
         bid=number_or_none(row.get("bid1Price")),
         ask=number_or_none(row.get("ask1Price")),
         mark_price=number_or_none(row.get("markPrice")),
+        funding_rate=number_if_told(row.get("fundingRate")),
+        next_funding_at=moment_or_none(row.get("nextFundingTime")),
+        turnover=number_if_told(row.get("turnover24h")),
         at=at,
     )
 

@@ -24,9 +24,10 @@ from db.models import Backfill, CandleRow, SystemEvent, SystemSetting
 from db.repositories.backfills import open_backfills
 from db.repositories.candles import Hole, holes
 from db.repositories.market import upsert_candles
+from db.repositories.strategies import seed_strategies
 from db.session import Database
 from domain.candle import Timeframe
-from domain.history import STORED_TIMEFRAMES, bars_to_decide, last_bars
+from domain.history import STORED_TIMEFRAMES, bars_of_market, bars_to_decide, last_bars
 from domain.market import Category
 from exchange.bybit import BybitExchange
 from tests.support.paper import PaperExchange
@@ -306,8 +307,9 @@ async def test_a_warm_up_asks_for_what_decisions_need_and_is_not_stored(archive:
     of_universe = {("ETHUSDT", timeframe) for timeframe in STORED_TIMEFRAMES}
     assert asked.keys() == of_universe | {("BTCUSDT", Timeframe.D1), ("BTCUSDT", Timeframe.H4)}
     needed = bars_to_decide()
-    for (_, timeframe), each in asked.items():
-        assert (each.start, each.end) == last_bars(timeframe, needed[timeframe], START)
+    for (symbol, timeframe), each in asked.items():
+        bars = bars_of_market(needed, Category.LINEAR, symbol, timeframe)
+        assert (each.start, each.end) == last_bars(timeframe, bars, START)
         assert each.categories is not None
         assert set(each.categories) == set(Category)
 
@@ -315,8 +317,19 @@ async def test_a_warm_up_asks_for_what_decisions_need_and_is_not_stored(archive:
     await archive.backfill(**{**asked["BTCUSDT", Timeframe.H4].model_dump(), "categories": ["linear"]})
     planned = await archive.run(archive.activities.plan_warm_up)
     rest = {(each.symbol, each.timeframe): each.categories for each in planned}
-    assert rest.keys() == of_universe | {("BTCUSDT", Timeframe.H4)}
+    assert rest.keys() == of_universe | {("BTCUSDT", Timeframe.H4), ("BTCUSDT", Timeframe.D1)}
     assert rest["BTCUSDT", Timeframe.H4] == (Category.SPOT,)
+    assert rest["BTCUSDT", Timeframe.D1] == (Category.LINEAR,), "the regime wants more than this market has"
+    assert bars_of_market(needed, Category.LINEAR, "BTCUSDT", Timeframe.D1) == 1030
+
+
+async def test_a_warm_up_asks_for_the_markets_that_strategies_need_beside_the_universe(archive: Archive) -> None:
+    async with archive.database.session(actor="test", reason="test") as session:
+        await session.execute(update(SystemSetting).where(SystemSetting.key == "universe").values(value=["ETHUSDT"]))
+        await seed_strategies(session, "paper")
+    planned: list[BackfillRange] = await archive.run(archive.activities.plan_warm_up)
+    asked = {(each.symbol, each.timeframe) for each in planned}
+    assert asked == {(symbol, timeframe) for symbol in ("BTCUSDT", "ETHUSDT") for timeframe in STORED_TIMEFRAMES}
 
 
 async def test_holes_are_named_at_both_ends_and_in_the_middle(archive: Archive) -> None:

@@ -21,7 +21,7 @@ from db.models import ExchangeLink, Position, RateLimit, SystemEvent
 from db.repositories.market import find_instrument
 from db.repositories.streams import write_stream_status
 from db.session import Database
-from domain.gates import GateCode
+from domain.gate_facts import GateCode
 from domain.market import Category
 from domain.position import PositionState
 from exchange.bybit import BybitExchange
@@ -55,6 +55,8 @@ class Exchange:
         if "/market/time" in request:
             return ret(0, timeNano=str(time.time_ns() + self.offset_ms * 1_000_000))
         category = "linear" if "category=linear" in request else "spot"
+        if "/market/tickers" in request:
+            return ret(0, list=[quoted(symbol) for symbol in self.statuses[category]])
         told = [row(category, symbol, status) for symbol, status in self.statuses[category].items()]
         wanted = [one for one in told if "symbol=" not in request or f"symbol={one['symbol']}" in request]
         return ret(0, list=wanted, nextPageCursor="")
@@ -70,6 +72,10 @@ def row(category: str, symbol: str, status: str) -> dict[str, Any]:
         "priceFilter": {"tickSize": "0.1"},
         "lotSizeFilter": lot,
     }
+
+
+def quoted(symbol: str) -> dict[str, Any]:
+    return {"symbol": symbol, "lastPrice": "1", "bid1Price": "0.9999", "ask1Price": "1.0001", "turnover24h": "1000"}
 
 
 @pytest.fixture
@@ -191,7 +197,8 @@ async def test_a_symbol_that_stops_trading_is_blocked_and_told_once_if_it_is_hel
     await hold(db, "XRPUSDT")
     exchange.statuses["linear"] = {"BTCUSDT": "Delivering", "ETHUSDT": "PreLaunch"}
     for _ in range(2):
-        assert [one.category for one in await listed_universe(db, exchange.gateway)] == [Category.SPOT]
+        kept = [(one.category, one.symbol) for one in await listed_universe(db, exchange.gateway)]
+        assert kept == [BTC, (Category.LINEAR, "XRPUSDT"), (Category.SPOT, "BTCUSDT")], "what is held stays"
     assert [await tradable(db, symbol) for symbol in trading] == [False, False, False]
     assert sorted(await stops_told(db)) == ["BTCUSDT", "XRPUSDT"], "one that is not listed any more as well"
     exchange.statuses["linear"] = {}

@@ -3,79 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, func, select
-from temporalio.testing import ActivityEnvironment
 
-from activities.deciding import Decided, DecisionActivities
-from activities.due_strategies import ScanRequest
-from activities.scan_candles import Completeness, ScanCandleActivities
-from activities.scan_exits import ScanEnd, ScanExitActivities
-from db.models import CandleRow, MarketClockCursor, Scan, Signal, WatchlistScore
-from db.session import Database
+from activities.scan_candles import Completeness
+from db.models import CandleRow, MarketClockCursor, Signal, StrategyScan, WatchlistScore
 from domain.candle import Timeframe
-from exchange.bybit import BybitExchange
-from tests.support.paper import paper_exchange_process
-from tests.workflows.scanning import LEVEL, blocks, configure, reconfigure, set_setting, signals
-
-
-@dataclass
-class ScanDesk:
-    """The activities, and the newest close of the market they are for."""
-
-    database: Database
-    gateway: BybitExchange
-    request: ScanRequest
-
-    async def complete(self) -> Completeness:
-        activities = ScanCandleActivities(self.database, self.gateway, LEVEL)
-        await activities.open_scan(self.request)
-        return await ActivityEnvironment().run(activities.complete_candles, self.request)
-
-    async def decide(self) -> Decided:
-        activities = DecisionActivities(self.database, self.gateway, LEVEL)
-        return await ActivityEnvironment().run(activities.decide, self.request)
-
-    async def finish(self) -> None:
-        end = ScanEnd(request=self.request, exits=0, undelivered=[])
-        await ScanExitActivities(self.database, LEVEL).finish_scan(end)
-
-    async def scan(self) -> Scan:
-        async with self.database.session() as session:
-            row = await session.get(Scan, (self.request.epoch, self.request.close_at))
-        assert row is not None
-        return row
-
-    async def count(self, model: type) -> int:
-        async with self.database.session() as session:
-            return await session.scalar(select(func.count()).select_from(model)) or 0
-
-
-@asynccontextmanager
-async def _desk(dsn: str, folder: Path) -> AsyncIterator[ScanDesk]:
-    (folder / "exchange").mkdir()
-    market = ("--manual", "--speed", "step", "--symbols", "BTCUSDT=60000", "ETHUSDT=3000")
-    paper = paper_exchange_process(folder / "exchange", *market).start()
-    database = Database(dsn)
-    gateway = BybitExchange("paper", paper.key, paper.secret, paper.url, 5000, 5.0)
-    await gateway.start()
-    try:
-        clock = await gateway.advance_clock()
-        request = ScanRequest(epoch=clock.epoch, close_at=clock.now, timeframes=[Timeframe.M15])
-        yield ScanDesk(database, gateway, request)
-    finally:
-        await gateway.close()
-        await database.close()
-        paper.stop()
+from domain.digests import unknown_in
+from tests.activities.scan_desk import ScanDesk, scan_desk
+from tests.workflows.scanning import blocks, configure, reconfigure, set_setting, signals
 
 
 @pytest.fixture
 async def desk(database: str, scratch: Path) -> AsyncIterator[ScanDesk]:
-    async with _desk(database, scratch) as made:
+    async with scan_desk(database, scratch) as made:
         yield made
 
 
@@ -103,6 +47,10 @@ async def test_candles_that_nobody_has_block_the_signal(desk: ScanDesk) -> None:
     verdict = next(each for each in signal.verdicts if each["gate"] == "data_coverage_gap")
     assert verdict["value"] == str(completed.gaps[0].bars)
     assert (await desk.scan()).incomplete == 2
+    async with desk.database.session() as session:
+        row = (await session.scalars(select(StrategyScan))).one()
+    assert row.missing == {gap.symbol: gap.bars for gap in completed.gaps}
+    assert unknown_in(row.digests["15m"]["BTCUSDT"]["candles"]) == 5 * row.missing["BTCUSDT"]
 
 
 async def test_a_decision_asked_for_again_is_the_stored_one_whatever_has_changed_since(desk: ScanDesk) -> None:
@@ -164,7 +112,7 @@ async def test_finishing_raises_the_cursor_past_its_own_close_and_never_back(des
     await desk.decide()
     await desk.finish()
     earlier = desk.request.model_copy(update={"close_at": desk.request.close_at - Timeframe.M15.duration})
-    late = ScanDesk(desk.database, desk.gateway, earlier)
+    late = replace(desk, request=earlier)
     await late.complete()
     await late.decide()
     await late.finish()

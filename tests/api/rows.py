@@ -25,6 +25,7 @@ from db.models import (
     PositionTarget,
     Scan,
     Signal,
+    UniverseMember,
     WalletAccount,
     WalletBalance,
     WatchlistScore,
@@ -351,10 +352,22 @@ def scan(number: int, **changes: Any) -> Scan:
     return Scan(**{**fields, **changes})
 
 
-def score(strategy: str, symbol: str, value: float) -> WatchlistScore:
-    return WatchlistScore(
-        strategy=strategy, category="spot", symbol=symbol, score=value, evidence={"roc": value}, close_at=ENTERED
-    )
+def score(strategy: str, symbol: str, value: float, **changes: Any) -> WatchlistScore:
+    fields: dict[str, Any] = {"category": "spot", "evidence": {"roc": value}, "close_at": ENTERED}
+    return WatchlistScore(strategy=strategy, symbol=symbol, score=value, **{**fields, **changes})
+
+
+def standing(symbol: str, category: str = "spot", reason: str = "chosen", **changes: Any) -> UniverseMember:
+    fields: dict[str, Any] = {
+        "member": reason in ("chosen", "included"),
+        "turnover_usd": Decimal("1234567.5"),
+        "spread_bps": 1.25,
+        "age_days": None,
+        "rank": None,
+        "chosen_at": ENTERED,
+        "since": ENTERED,
+    }
+    return UniverseMember(category=category, symbol=symbol, reason=reason, **{**fields, **changes})
 
 
 def seed(dsn: str) -> None:

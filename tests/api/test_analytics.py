@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from db.base import Base
-from db.models import Dust, MarketClockCursor, PortfolioHourlySnapshot, WatchlistScore
+from db.models import Dust, FundingPayment, MarketClockCursor, PortfolioHourlySnapshot, WatchlistScore
 from domain.decision_views import PERIODS, PnlView, PortfolioView
 from domain.portfolio import day_of
+from domain.views import PositionDetail
 from tests.api import rows
 from tests.api.running import RunningApi
 
@@ -163,6 +164,112 @@ def test_funding_is_in_the_day_and_in_both_sums(api: RunningApi, database: str) 
     assert view.net_pnl == D("907.5")
     assert view.by_strategy == {"funding": D("-2.5"), "manual1": D(-30), "manual2": D(940)}
     assert view.by_symbol == {"BTCUSDT": D(910), "ETHUSDT": D("-2.5")}
+
+
+def payment(number: int, symbol: str, amount: str, at: datetime, owner: int | None, part: str = "0") -> FundingPayment:
+    return FundingPayment(
+        log_id=f"log-{number}",
+        epoch=EPOCH,
+        symbol=symbol,
+        position_id=None if owner is None else rows.position(owner).position_id,
+        coin="USDT",
+        amount=D(amount),
+        attributed=D(part),
+        size=D(1),
+        rate=D("0.0001"),
+        at=at,
+    )
+
+
+def test_funding_is_its_positions_strategys_and_what_is_nobodys_is_told_apart(api: RunningApi, database: str) -> None:
+    """A payment shared with others, one of others alone, and one of an hour before payments were kept."""
+    at = rows.ENTERED + timedelta(hours=1)
+    told = {"BTCUSDT": "-3", "ETHUSDT": "-2.5", "SOLUSDT": "1"}
+    rows.store(
+        database,
+        [
+            *traded(),
+            payment(1, "BTCUSDT", "-3", at, 1, "-2"),
+            payment(2, "SOLUSDT", "1", at, None),
+            snapshot(at, "905.5", detail={"funding_today": told}),
+            clock(at),
+        ],
+    )
+    view = pnl(api, "all")
+    assert view.net_pnl == D("905.5") == sum(view.by_strategy.values()) == sum(view.by_symbol.values())
+    assert view.by_strategy == {"funding": D("-2.5"), "manual1": D(-32), "manual2": D(940)}
+    assert view.by_symbol == {"BTCUSDT": D(907), "ETHUSDT": D("-2.5"), "SOLUSDT": D(1)}
+
+
+def test_funding_since_the_newest_snapshot_counts_at_once_and_only_once(api: RunningApi, database: str) -> None:
+    at = rows.ENTERED
+    rows.store(
+        database,
+        [
+            *traded(),
+            payment(1, "BTCUSDT", "-1", at, 1, "-1"),
+            payment(2, "BTCUSDT", "-4", at + timedelta(hours=1), 1, "-4"),
+            snapshot(at, "-61", fees=D(60), detail={"funding_today": {"BTCUSDT": "-1"}}),
+            clock(at + timedelta(hours=2)),
+        ],
+    )
+    view = pnl(api, "today")
+    assert view.net_pnl == -61 + (1000 - 30) - 4 == sum(view.by_strategy.values()) == sum(view.by_symbol.values())
+    assert view.by_strategy == {"manual1": D(-35), "manual2": D(940)}
+    assert portfolio(api).pnl["today"] == view.net_pnl
+
+
+def test_a_position_tells_gross_fees_funding_and_net(api: RunningApi, database: str) -> None:
+    at = rows.ENTERED + timedelta(minutes=30)
+    rows.store(database, [*traded(), payment(1, "BTCUSDT", "-3", at, 2, "-2")])
+    closed = rows.position(2).position_id
+    with api.http() as http:
+        view = PositionDetail.model_validate(http.get(f"/v1/positions/{closed}").raise_for_status().json())
+    assert (view.gross_pnl, view.fees, view.funding, view.net_pnl) == (1000, 61, -2, 937)
+    assert view.realised_pnl == 939, "what was closed, without funding"
+    assert [(each.amount, each.paid, each.at) for each in view.funding_payments] == [(-2, -3, at)]
+
+
+def test_invariants_of_the_newest_hour_are_told_and_hours_count_what_does_not_hold(
+    api: RunningApi, database: str
+) -> None:
+    check = {
+        "kind": "spot_lots",
+        "subject": "BTC",
+        "exchange": "1",
+        "lots": "0.4",
+        "dust": "0",
+        "foreign": "0.5",
+        "unexplained": "0.1",
+        "worth": "6000",
+        "broken": True,
+        "sentence": "0.1 is unexplained",
+    }
+    kept = {"checks": [check, {**check, "subject": "ETH", "broken": False}], "not_judged": ["linear symbols"]}
+    at = rows.ENTERED
+    rows.store(
+        database,
+        [
+            snapshot(at, "0"),
+            snapshot(at + timedelta(hours=1), "0", detail={"funding_today": {}, "invariants": kept}),
+            clock(at + timedelta(hours=1)),
+        ],
+    )
+    view = portfolio(api)
+    assert [(each.subject, each.unexplained, each.broken) for each in view.invariants] == [
+        ("BTC", D("0.1"), True),
+        ("ETH", D("0.1"), False),
+    ]
+    assert view.not_judged == ["linear symbols"]
+    assert [hour.broken for hour in pnl(api, "all").hours] == [0, 1]
+
+
+def test_volumes_and_fees_are_told_by_hour(api: RunningApi, database: str) -> None:
+    at = rows.ENTERED
+    first: dict[str, Any] = {"bought": D(100), "sold": D(40), "fees": D("0.14"), "funding": D("-0.02")}
+    rows.store(database, [snapshot(at, "0", **first), snapshot(at + timedelta(hours=1), "0"), clock(at)])
+    told = [{name: getattr(hour, name) for name in first} for hour in pnl(api, "all").hours]
+    assert told == [first, dict.fromkeys(first, D(0))]
 
 
 def test_only_the_market_that_is_traded_now_counts(api: RunningApi, database: str) -> None:

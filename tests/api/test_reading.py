@@ -125,6 +125,17 @@ def test_positions_are_filtered_by_state_and_symbol(api: RunningApi, database: s
         assert [each.id for each in client.positions(symbol="ETHUSDT").items] == [rows.position_id(3)]
 
 
+def test_a_position_names_the_versions_it_and_its_orders_were_decided_by(api: RunningApi, database: str) -> None:
+    by_strategy = rows.position(1, strategy="momentum", config_version=7, settings_version=31)
+    rows.store(database, [by_strategy, rows.order(1, "E"), rows.position(2, settings_version=32)])
+    with api.client() as client:
+        [order] = client.orders().items
+        decided = client.position(order.position_id)
+        by_hand = client.position(rows.position_id(2))
+    assert (decided.config_version, decided.settings_version) == (7, 31)
+    assert (by_hand.config_version, by_hand.settings_version) == (None, 32)
+
+
 def test_orders_and_executions_are_listed_and_found_by_position(api: RunningApi, database: str) -> None:
     foreign = rows.execution(9, "F", "59000", order_link_id="")
     rows.store(database, [*rows.closed_position(1), *rows.open_position(2), foreign])

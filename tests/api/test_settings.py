@@ -43,6 +43,39 @@ def test_a_setting_is_changed_with_history_and_audit(client: AtsClient) -> None:
     assert event.detail == {"from": before.value, "to": 7, "reason": "a test", "versions": [1, 2]}
 
 
+def told(settings: list[SettingView]) -> list[dict[str, Any]]:
+    return [each.model_dump(exclude={"updated_at"}) for each in settings]
+
+
+def test_all_settings_are_told_as_they_were_in_force(client: AtsClient) -> None:
+    before = client.settings()
+    client.change_setting("require_backtest", change("always"))
+    newest, first = client.setting_history("require_backtest").items
+    assert (newest.value, first.value) == ("always", "live")
+    just_before = newest.valid_from - timedelta(microseconds=1)
+    assert told(client.settings(as_of=just_before)) == told(before)
+    assert told(client.settings(as_of=newest.valid_from)) == told(client.settings())
+    assert client.settings(as_of=first.valid_from - timedelta(1)) == []
+
+
+GOOD = {
+    "require_backtest": "never",
+    "watchlist_size": 5,
+    "universe_exclude": ["DOGEUSDT"],
+    "universe_include": ["BTCUSDT"],
+    "universe_size": 50,
+    "universe_min_turnover_usd": "1000000",
+    "universe_min_age_days": 30,
+    "universe_max_spread_bps": 12.5,
+}
+
+
+def test_what_strategies_and_the_universe_are_limited_by_is_set(client: AtsClient) -> None:
+    for key, value in GOOD.items():
+        assert client.change_setting(key, change(value)).value == value
+    assert {each.key: each.value for each in client.settings() if each.key in GOOD} == GOOD
+
+
 @pytest.mark.parametrize(
     ("key", "value", "field"),
     [

@@ -1,4 +1,4 @@
-"""What the API tells of decisions: signals and what became of them, blocks, scans, the watchlist."""
+"""What the API tells of decisions: signals and what became of them, blocks, scans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from client import ApiProblem, AtsClient
-from client.models import GateRequest
+from client.models import SignalView
 from tests.api import rows
 from tests.api.running import RunningApi
 
@@ -51,7 +51,7 @@ def test_each_signal_is_told_with_what_became_of_it(client: AtsClient) -> None:
     ]
     assert [each.position_id is not None for each in told] == [False, True, False, False]
     one = client.signal(rows.position_id(3))
-    assert one == told[1]
+    assert SignalView.model_validate(one.model_dump()) == told[1]
     assert (one.verdicts[0].gate, one.verdicts[0].passed, one.evidence) == ("trading_halted", True, {"roc": 4.2})
 
 
@@ -99,22 +99,6 @@ def test_scans_are_told_with_how_long_they_took(client: AtsClient, database: str
     assert [(each.state, each.seconds) for each in told] == [("running", None), ("done", 1.5), ("done", 1.5)]
     first = client.scans(limit=2)
     assert client.scans(limit=2, cursor=first.next_cursor).items == told[2:]
-
-
-def test_the_watchlist_holds_scores_that_count_the_highest_first(client: AtsClient, database: str) -> None:
-    rows.seed(database)
-    rows.store(
-        database,
-        [
-            rows.score("momentum", "BTCUSDT", 40),
-            rows.score("momentum", "ETHUSDT", 90),
-            rows.score("trend_breakdown", "BTCUSDT", 60),
-        ],
-    )
-    assert [each.score for each in client.watchlist()] == [90, 60, 40]
-    assert [each.score for each in client.watchlist(symbol="BTCUSDT", strategy="momentum")] == [40]
-    client.switch_gate("momentum", GateRequest(gate="watchlist", on=False, reason="a test"))
-    assert [each.strategy for each in client.watchlist()] == ["trend_breakdown"]
 
 
 def test_a_signal_nobody_made_is_not_found(client: AtsClient) -> None:

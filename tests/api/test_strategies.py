@@ -75,12 +75,11 @@ def test_every_strategy_is_told_with_its_configuration_and_figures(client: AtsCl
     assert client.strategy(NAME) == momentum
 
 
-def test_gates_make_the_stage(client: AtsClient, database: str) -> None:
-    assert client.switch_gate(NAME, gate("buy", False)).stage == "watchlist"
+def test_gates_make_the_stage_whatever_is_held(client: AtsClient, database: str) -> None:
     rows.store(database, [rows.position(1, strategy=NAME)])
-    assert client.strategy(NAME).stage == "reduce_only"
-    assert client.switch_gate(NAME, gate("sell", False)).stage == "watchlist"
-    off = client.switch_gate(NAME, gate("watchlist", False, 3))
+    assert client.switch_gate(NAME, gate("buy", False)).stage == "watchlist"
+    assert client.switch_gate(NAME, gate("watchlist", False)).stage == "reduce_only"
+    off = client.switch_gate(NAME, gate("sell", False, 3))
     assert (off.stage, off.version) == ("off", 4)
     assert client.switch_gate(NAME, gate("buy", True)).stage == "active"
 

@@ -100,6 +100,79 @@ def test_a_bad_number_is_refused_in_words_and_changes_nothing(
     assert told("strategy", "show", "momentum")["version"] == 1
 
 
+def test_a_stage_sets_the_gates_and_a_soak_says_what_to_do_instead(api: RunningApi) -> None:
+    after = told("strategy", "stage", "momentum", "reduce_only", *WHY)
+    assert (after["stage"], after["watchlist_gate"], after["buy_gate"], after["sell_gate"]) == (
+        "reduce_only",
+        False,
+        False,
+        True,
+    )
+    assert "active" in ats("strategies", "stage", "momentum", "active", *WHY).stdout
+    refused = ats("strategy", "stage", "momentum", "soak", *WHY)
+    assert (refused.exit_code, "watchlist shows what it would do" in refused.stderr) == (1, True)
+    assert ats("strategy", "stage", "momentum", "asleep", *WHY).exit_code == 2
+
+
+def test_regimes_and_the_limit_of_funding_are_set_and_taken_away(api: RunningApi) -> None:
+    values = ("regimes=strong_bear, bear", "regime_exit=close", "max_funding_cost_pct=0.25")
+    after = told("strategy", "set", "trend_breakdown", *values, *WHY)
+    assert (after["regimes"], after["regime_exit"], after["max_funding_cost_pct"]) == (
+        ["strong_bear", "bear"],
+        "close",
+        "0.25",
+    )
+    shown = ats("strategy", "show", "trend_breakdown").stdout
+    for piece in ("strong_bear,bear", "regime_exit", "0.25"):
+        assert piece in shown
+    cleared = told("strategy", "set", "trend_breakdown", "max_funding_cost_pct=none", *WHY)
+    assert cleared["max_funding_cost_pct"] is None
+
+
+def test_what_can_be_set_and_what_was_changed_are_told(api: RunningApi) -> None:
+    assert "a whole number, at least 2 and at most 200" in ats("strategy", "parameters", "momentum").stdout
+    told("strategy", "set", "momentum", "max_positions=2", "parameters.roc_over_pct=6", *WHY)
+    assert [each["field"] for each in told("strategy", "diff", "momentum")["changes"]] == [
+        "max_positions",
+        "parameters.roc_over_pct",
+    ]
+    shown = ats("strategy", "diff", "momentum", "--from", "1", "--to", "2").stdout
+    for piece in ("version 1", "version 2", "max_positions", "a test", "key:installation"):
+        assert piece in shown
+    assert "say the same" in ats("strategy", "diff", "momentum", "--from", "2", "--to", "2").stdout
+    assert ats("strategy", "diff", "momentum", "--from", "9").exit_code == 1
+
+
+def test_several_strategies_are_changed_by_options_or_by_a_file(api: RunningApi, tmp_path: Path) -> None:
+    options = ("--set", "momentum.trade_usd=50", "--set", "trend_breakdown.exit_policy.stop_loss_pct=2.5")
+    changed = told("strategy", "bulk", *options, "--set", "momentum.buy_gate=off", *WHY)
+    assert [(each["strategy"], each["version"]) for each in changed] == [("momentum", 2), ("trend_breakdown", 2)]
+    assert (changed[0]["trade_usd"], changed[0]["stage"]) == ("50", "watchlist")
+    assert changed[1]["exit_policy"]["stop_loss_pct"] == "2.5"
+    file = tmp_path / "changes.json"
+    file.write_text(json.dumps([{"strategy": "momentum", "fields": {"max_positions": 1}}]))
+    assert "momentum" in ats("strategy", "bulk", "--file", str(file), *WHY).stdout
+    late = [{"strategy": "momentum", "fields": {"max_positions": 2}, "seen_version": 1}]
+    file.write_text(json.dumps([*late, {"strategy": "trend_breakdown", "fields": {"max_positions": 2}}]))
+    refused = ats("strategy", "bulk", "--file", str(file), *WHY)
+    assert (refused.exit_code, "momentum is at version 3, not 1" in refused.stderr) == (1, True)
+    assert told("strategy", "show", "trend_breakdown")["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "either --file or --set"),
+        (("--set", "trade_usd=5"), "STRATEGY.KEY=VALUE"),
+        (("--set", "nobody.trade_usd=5"), "there is no strategy nobody"),
+        (("--set", "momentum.trade_usd=much"), "trade_usd"),
+    ],
+)
+def test_a_bulk_edit_that_makes_no_sense_is_wrong_usage(api: RunningApi, options: tuple[str, ...], words: str) -> None:
+    answer = ats("strategy", "bulk", *options, *WHY)
+    assert (answer.exit_code, words in answer.stderr) == (2, True), answer.stderr
+
+
 def test_history_tells_each_version_with_who_why_and_what_changed(api: RunningApi) -> None:
     told("strategy", "set", "momentum", "max_positions=2", *WHY)
     newest, first = told("strategy", "history", "momentum")["items"]
@@ -122,7 +195,7 @@ def test_a_setting_is_set_and_its_history_told(api: RunningApi) -> None:
     assert ats("setting", "set", "nothing", "1", *WHY).exit_code == 1
 
 
-def test_signals_blocks_and_the_watchlist_are_listed(api: RunningApi, database: str) -> None:
+def test_signals_and_blocks_are_listed(api: RunningApi, database: str) -> None:
     rows.store(
         database,
         [
@@ -130,7 +203,6 @@ def test_signals_blocks_and_the_watchlist_are_listed(api: RunningApi, database: 
             rows.block(1, "cooldown_active"),
             rows.block(1, "trade_rate_limit", place=1),
             rows.signal(2, symbol="ETHUSDT"),
-            rows.score("momentum", "BTCUSDT", 66.6),
         ],
     )
     assert len(told("signals")["items"]) == 2
@@ -142,8 +214,6 @@ def test_signals_blocks_and_the_watchlist_are_listed(api: RunningApi, database: 
     assert told("blocked", "--gate", "stale_price")["items"] == []
     assert "cooldown_active" in ats("blocked").stdout
     assert ats("blocked", "--gate", "no_such_gate").exit_code == 2
-    assert "66.6" in ats("watchlist").stdout
-    assert [each["symbol"] for each in told("watchlist")] == ["BTCUSDT"]
 
 
 def test_trading_is_halted_and_resumed(api: RunningApi) -> None:

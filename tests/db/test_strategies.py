@@ -60,7 +60,8 @@ async def test_every_strategy_is_seeded_with_its_defaults_and_a_first_version(db
     async with db.session() as session:
         configs = await current_configs(session)
     assert {each.strategy: each for each in configs} == {
-        name: default_config(strategy, active=True) for name, strategy in STRATEGIES.items()
+        name: default_config(strategy, active=name in ("momentum", "trend_breakdown"))
+        for name, strategy in STRATEGIES.items()
     }
     [first] = await history(db)
     assert (first.version, first.changed_by, first.reason, first.valid_to) == (1, "worker", "first start", None)
@@ -102,6 +103,27 @@ async def test_a_change_raises_the_version_and_is_told_with_who_why_and_exact_am
     assert (newest.changed_by, newest.reason, newest.row["trade_usd"]) == ("anna", "more of it", str(amount))
     assert newest.row["exit_policy"]["stop_loss_pct"] == "4"
     assert first.valid_to == newest.valid_from
+
+
+async def test_regimes_are_kept_in_order_and_the_limit_of_funding_is_told_exactly_or_as_none(db: Database) -> None:
+    limit = Decimal("0.123456789012345678901")
+    short = "trend_breakdown"
+    async with db.session() as session:
+        wanted = changed_config(
+            default_config(STRATEGIES[short], active=True),
+            {"regimes": ["bear", "strong_bear"], "regime_exit": "close", "max_funding_cost_pct": limit},
+        )
+        fields = {name: getattr(wanted, name) for name in ("regimes", "regime_exit", "max_funding_cost_pct")}
+        changed = await change_config(session, short, 1, **fields)
+        assert changed.model_copy(update={"version": 1}) == wanted
+        await change_config(session, short, 2, max_funding_cost_pct=None)
+        cleared, newest, first = await config_history(session, short)
+        assert [each.version for each in await config_history(session, short, version=2)] == [2]
+        between = await config_history(session, short, after=first.id, before=cleared.id)
+    assert between == [newest]
+    assert (newest.row["max_funding_cost_pct"], newest.row["regimes"]) == (str(limit), ["strong_bear", "bear"])
+    assert cleared.row["max_funding_cost_pct"] is None
+    assert StrategyConfig.model_validate({name: newest.row[name] for name in StrategyConfig.model_fields}) == changed
 
 
 async def test_a_change_made_by_hand_is_recorded_too(db: Database) -> None:
@@ -208,6 +230,15 @@ def test_a_change_sets_what_it_names_and_nothing_else(positions: int, amount: De
         ("universe", ["BTCUSDT", "BTCUSDT"], "value"),
         ("universe", ["btc/usdt"], "value.0"),
         ("no_such_setting", 1, "key"),
+        ("require_backtest", "sometimes", "value"),
+        ("require_backtest", True, "value"),
+        ("watchlist_size", 0, "value"),
+        ("universe_exclude", ["btc"], "value.0"),
+        ("universe_include", "BTCUSDT", "value"),
+        ("universe_size", 0, "value"),
+        ("universe_min_turnover_usd", "-1", "value"),
+        ("universe_min_age_days", -1, "value"),
+        ("universe_max_spread_bps", 0, "value"),
     ],
 )
 def test_a_setting_takes_only_what_its_key_means(key: str, value: object, field: str) -> None:

@@ -1,8 +1,8 @@
-"""Panels for the tests of strategies: random walks with holes, and hand-made closes."""
+"""Markets for the tests of strategies: random walks with holes on every timeframe they need, and hand-made closes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,28 +10,94 @@ import numpy as np
 from hypothesis import strategies as st
 
 from domain.candle import Timeframe
+from domain.regime import NO_REGIME
 from domain.strategies import STRATEGIES
+from domain.strategies.btc_swing import BtcSwingParameters
+from domain.strategies.btc_trend import BtcTrendLongParameters
+from domain.strategies.btc_trend_short import BtcTrendShortParameters
 from domain.strategies.contract import Evaluation, Floats, Panel, Strategy, StrategyParameters
+from domain.strategies.growth_potential import GrowthPotentialParameters
+from domain.strategies.mean_reversion import MeanReversionParameters
+from domain.strategies.mean_reversion_short import MeanReversionShortParameters
 from domain.strategies.momentum import MomentumParameters
-from domain.strategies.trend import TrendParameters
+from domain.strategies.momentum_short import MomentumShortParameters
+from domain.strategies.range_fade_long import RangeFadeLongParameters
+from domain.strategies.range_fade_short import RangeFadeShortParameters
 from domain.strategies.trend_breakdown import TrendBreakdownParameters
 
 T0 = 1_735_689_600_000  # 2025-01-01T00:00Z
-COLUMNS = ("open", "high", "low", "close", "volume")
+PRICES = ("open", "high", "low", "close")
+COLUMNS = (*PRICES, "volume")
 
-QUICK: dict[str, TrendParameters] = {
+Market = Mapping[Timeframe, Panel]
+"""Panels of one market by timeframe, the one that the strategy decides on first."""
+
+_SETUPS = {
+    "bollinger_bars": 3,
+    "squeeze_rank_bars": 6,
+    "squeeze_under_pct": 60,
+    "squeeze_within_bars": 2,
+    "ema_fast_bars": 3,
+    "ema_slow_bars": 6,
+    "rsi_bars": 3,
+    "rsi_from": 20,
+    "rsi_to": 90,
+    "donchian_bars": 3,
+}
+
+QUICK: dict[str, StrategyParameters] = {
     "momentum": MomentumParameters(
         roc_bars=3, roc_over_pct=0.5, adx_bars=3, adx_over=20, ema_fast_bars=3, ema_slow_bars=6
     ),
     "trend_breakdown": TrendBreakdownParameters(
         donchian_bars=4, adx_bars=3, adx_over=20, ema_fast_bars=3, ema_slow_bars=6, open_interest_hours=8
     ),
+    "mean_reversion": MeanReversionParameters(
+        rsi_bars=3, rsi_under=45, bollinger_bars=4, bollinger_deviations=0.7, adx_bars=3, adx_under=80
+    ),
+    "mean_reversion_short": MeanReversionShortParameters(
+        rsi_bars=3, rsi_over=55, bollinger_bars=4, bollinger_deviations=0.7, adx_bars=3, adx_under=80
+    ),
+    "momentum_short": MomentumShortParameters(
+        roc_bars=3, roc_under_pct=-0.5, adx_bars=3, adx_over=20, ema_fast_bars=3, ema_slow_bars=6
+    ),
+    "range_fade_long": RangeFadeLongParameters(
+        range_bars=6, width_pct=0.2, overlap_over=0.1, edge_pct=40, adx_bars=3, adx_under=80
+    ),
+    "range_fade_short": RangeFadeShortParameters(
+        range_bars=6, width_pct=0.2, overlap_over=0.1, edge_pct=40, adx_bars=3, adx_under=80
+    ),
+    "growth_potential": GrowthPotentialParameters(
+        strength_days=2,
+        rank_over_pct=40,
+        ranked_least=2,
+        ema_days=3,
+        ema_bars=3,
+        volume_short_days=2,
+        volume_long_days=3,
+        volume_ratio_over=0.8,
+        high_days=3,
+        high_within_pct=1,
+    ),
+    "btc_trend": BtcTrendLongParameters.model_validate(
+        _SETUPS | {"touch_within_bars": 3, "volume_bars": 3, "volume_over_mean": 0.8}
+    ),
+    "btc_trend_short": BtcTrendShortParameters.model_validate(_SETUPS),
+    "btc_swing": BtcSwingParameters(ema_weeks=3, newly_days=4),
 }
 """Parameters so short that signals are frequent in a series of some dozens of bars."""
 
 
-def evaluate(strategy: Strategy, panel: Panel, parameters: StrategyParameters | None = None) -> Evaluation:
-    return strategy.evaluate({panel.timeframe: panel}, panel.timeframe, parameters or QUICK[strategy.name])
+def evaluate(strategy: Strategy, seen: Panel | Market, parameters: StrategyParameters | None = None) -> Evaluation:
+    """What the strategy makes of a market, or of a panel in a market of random walks on the timeframes it lacks."""
+    quick = QUICK[strategy.name] if parameters is None else parameters
+    market = completed(strategy, seen, quick) if isinstance(seen, Panel) else seen
+    return strategy.evaluate(market, own_panel(market).timeframe, quick)
+
+
+def own_panel(market: Market) -> Panel:
+    """The panel that the strategy decides on."""
+    return next(iter(market.values()))
 
 
 def results(evaluation: Evaluation) -> dict[str, np.ndarray]:
@@ -52,11 +118,23 @@ def bars_of(panel: Panel, chosen: slice) -> Panel:
     return _each(panel, lambda values: values[..., chosen])
 
 
-def row_of(panel: Panel, row: int) -> Panel:
-    """One symbol's panel."""
+def cut(market: Market, bars: int) -> Market:
+    """The market as it was known when the first ``bars`` bars of its own timeframe had closed."""
+    own = own_panel(market)
+    if bars == len(own.open_time):
+        return market
+    now = int(own.open_time[bars])
+    return {
+        timeframe: bars_of(panel, slice(int((panel.open_time + timeframe.milliseconds <= now).sum())))
+        for timeframe, panel in market.items()
+    }
+
+
+def rows_of(panel: Panel, rows: Sequence[int]) -> Panel:
+    """The panel of some of its symbols."""
     return replace(
-        _each(panel, lambda values: values if values.ndim == 1 else values[row : row + 1]),
-        symbols=(panel.symbols[row],),
+        _each(panel, lambda values: values if values.ndim == 1 else values[list(rows)]),
+        symbols=tuple(panel.symbols[row] for row in rows),
     )
 
 
@@ -92,8 +170,20 @@ def panel_of(
     )
 
 
-def random_panel(seed: int, symbols: int, bars: int, *, swing: float = 0.01, holes: float = 0.0) -> Panel:
-    """Random walks with trends; a share ``holes`` of candles, and of taker shares and open interests, is missing."""
+def random_panel(
+    seed: int,
+    symbols: int,
+    bars: int,
+    *,
+    swing: float = 0.01,
+    holes: float = 0.0,
+    timeframe: Timeframe = Timeframe.H4,
+    start: int = T0,
+) -> Panel:
+    """Random walks with trends, BTCUSDT first, in regimes that change; a share ``holes`` of what is known is missing.
+
+    ``start``: the first bar is the one that holds this instant (ms).
+    """
     rng = np.random.default_rng(seed)
     shape = (symbols, bars)
     drift = np.repeat(rng.normal(0, swing, (symbols, bars // 8 + 1)), 8, axis=1)[:, :bars]
@@ -107,17 +197,89 @@ def random_panel(seed: int, symbols: int, bars: int, *, swing: float = 0.01, hol
         column[missing] = np.nan
     share[rng.random(shape) < holes] = np.nan
     interest[rng.random(shape) < holes] = np.nan
-    open_time = T0 + np.arange(bars, dtype=np.int64) * Timeframe.H4.milliseconds
-    names = tuple(f"COIN{row}USDT" for row in range(symbols))
-    return Panel(Timeframe.H4, names, open_time, open_, high, low, close, volume, share, interest)
+    ratio, funding = rng.random(shape) * 3, rng.normal(0, 0.0003, shape)
+    ratio[rng.random(shape) < holes] = np.nan
+    funding[rng.random(shape) < holes] = np.nan
+    levels = np.repeat(rng.integers(-2, 3, bars // 6 + 1), 6)[:bars]
+    levels[rng.random(bars) < holes] = NO_REGIME
+    return Panel(
+        timeframe=timeframe,
+        symbols=tuple(f"COIN{row}USDT" if row else "BTCUSDT" for row in range(symbols)),
+        open_time=timeframe.floor_ms(start) + np.arange(bars, dtype=np.int64) * timeframe.milliseconds,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        taker_buy_share=share,
+        open_interest=interest,
+        long_short_ratio=ratio,
+        funding_rate=funding,
+        regime=levels.astype(np.int8),
+    )
 
 
-panels = st.builds(
-    random_panel,
-    seed=st.integers(0, 2**32 - 1),
-    symbols=st.integers(1, 3),
-    bars=st.integers(1, 80),
-    swing=st.sampled_from([0.001, 0.01, 0.05]),
-    holes=st.sampled_from([0.0, 0.0, 0.02, 0.3]),
-)
+_EARLIER_BARS = 20
+
+
+def completed(
+    strategy: Strategy,
+    own: Panel,
+    parameters: StrategyParameters,
+    *,
+    seed: int = 0,
+    swing: float = 0.01,
+    holes: float = 0.0,
+    earlier: int = _EARLIER_BARS,
+) -> Market:
+    """``own`` and, of every other timeframe that is needed, what had closed with it: from ``earlier`` bars before."""
+    market = {own.timeframe: own}
+    begin = int(own.open_time[0]) if len(own.open_time) else T0
+    end = begin + len(own.open_time) * own.timeframe.milliseconds
+    for number, timeframe in enumerate(strategy.needs(parameters, own.timeframe).candles, start=1):
+        if timeframe is not own.timeframe:
+            start = timeframe.floor_ms(begin) - earlier * timeframe.milliseconds
+            bars = (timeframe.floor_ms(end) - start) // timeframe.milliseconds
+            other = random_panel(
+                seed + number, len(own.symbols), bars, swing=swing, holes=holes, timeframe=timeframe, start=start
+            )
+            market[timeframe] = replace(other, symbols=own.symbols, regime=None)
+    return market
+
+
+def random_market(
+    strategy: Strategy,
+    seed: int,
+    symbols: int,
+    bars: int,
+    *,
+    swing: float = 0.01,
+    holes: float = 0.0,
+    timeframe: Timeframe | None = None,
+    parameters: StrategyParameters | None = None,
+    earlier: int = _EARLIER_BARS,
+) -> Market:
+    """Random walks on every timeframe of the strategy, whose own is ``timeframe``; among two others where it ranks."""
+    if symbols and strategy.needs(strategy.parameters(), strategy.timeframe).benchmark:
+        symbols += 2
+    own = random_panel(seed, symbols, bars, swing=swing, holes=holes, timeframe=timeframe or strategy.timeframe)
+    known = QUICK[strategy.name] if parameters is None else parameters
+    return completed(strategy, own, known, seed=seed, swing=swing, holes=holes, earlier=earlier)
+
+
+_any_panel: dict[str, st.SearchStrategy[Any]] = {
+    "seed": st.integers(0, 2**32 - 1),
+    "symbols": st.integers(1, 3),
+    "bars": st.integers(1, 80),
+    "swing": st.sampled_from([0.001, 0.01, 0.05]),
+    "holes": st.sampled_from([0.0, 0.0, 0.02, 0.3]),
+}
+panels = st.builds(random_panel, **_any_panel)
 every_strategy = st.sampled_from(list(STRATEGIES.values()))
+
+
+@st.composite
+def strategies_in_markets(draw: st.DrawFn) -> tuple[Strategy, Market]:
+    """A strategy, and a random market on the timeframes that it needs."""
+    strategy = draw(every_strategy)
+    return strategy, random_market(strategy, **{name: draw(values) for name, values in _any_panel.items()})

@@ -12,26 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.exit_policy import ExitPolicy
-from domain.gates import (
-    CHAIN,
+from domain.gate_facts import (
+    Backtested,
     Book,
     GateCode,
     GateFacts,
     GateVerdict,
     Limits,
+    MarketRegime,
     Microstructure,
-    first_block,
-    judge,
-    judge_caps,
+    backtest_needed,
 )
-from domain.market import Category, Instrument
+from domain.gates import CHAIN, first_block, judge, judge_caps, planned_settlements
+from domain.market import Category, Instrument, PositionSide
+from domain.regime import Regime
 from domain.strategies import STRATEGIES
 from domain.strategy_config import StrategyConfig, default_config
 
 D = Decimal
 CLOSE = datetime(2025, 3, 1, 8, tzinfo=UTC)
 NOW = CLOSE + timedelta(seconds=5)
-ABSENT = {GateCode.NOT_BACKTESTED, GateCode.REGIME_BLOCKED, GateCode.FUNDING_COST}
 CAPS = [
     GateCode.TRADING_HALTED,
     GateCode.STRATEGY_POSITION_CAP,
@@ -81,7 +81,17 @@ GOOD = GateFacts(
     free_balance=D(10_000),
     clock_offset_ms=3.0,
     disaster_buffer_pct=D(1),
+    regime=MarketRegime(state=Regime.BULL, effective=Regime.BULL, confirmed=True, valid_from=CLOSE),
+    backtested=Backtested(needed=True, run_id="a-run"),
+    funding_rate=None,
 )
+LINEAR: dict[str, Any] = {
+    "config": default_config(STRATEGIES["trend_breakdown"], active=True).model_copy(
+        update={"regimes": tuple(Regime), "exit_policy": ExitPolicy(stop_loss_pct=D(3), max_hold_seconds=5 * 86_400)}
+    ),
+    "instrument": BTC.model_copy(update={"category": Category.LINEAR}),
+}
+"""A short on a perpetual, planned for at most 15 settlements of funding, which may cost 0.5 %."""
 
 
 def facts(**wanted: Any) -> GateFacts:
@@ -112,15 +122,29 @@ def rest(seconds: int) -> datetime:
 FAILED = replace(SHARE, value=0.5, met=False)
 MISSING = replace(SHARE, value=None, met=False)
 
+
+def turned(effective: Regime | None) -> MarketRegime:
+    return MarketRegime(state=Regime.STRONG_BULL, effective=effective, confirmed=False, valid_from=CLOSE)
+
+
 BLOCKING: list[tuple[GateCode, dict[str, Any]]] = [
     (GateCode.TRADING_HALTED, {"trading_halted": True}),
     (GateCode.STRATEGY_GATE_OFF, {"buy_gate": False}),
+    (GateCode.NOT_BACKTESTED, {"backtested": Backtested(needed=True, run_id=None)}),
     (GateCode.DATA_COVERAGE_GAP, {"missing_candles": 1}),
     (GateCode.MICROSTRUCTURE_MISSING, {"microstructure": (MISSING,)}),
     (GateCode.MICROSTRUCTURE_MISSING, {"microstructure": (SHARE, MISSING)}),
     (GateCode.SIGNAL_STALE, {"now": CLOSE + timedelta(seconds=3600, microseconds=1)}),
+    (GateCode.REGIME_BLOCKED, {"regime": None}),
+    (GateCode.REGIME_BLOCKED, {"regime": turned(None)}),
+    (GateCode.REGIME_BLOCKED, {"regime": turned(Regime.BEAR)}),
+    (GateCode.REGIME_BLOCKED, {"regimes": (Regime.NEUTRAL,)}),
     (GateCode.MICROSTRUCTURE_FAILED, {"microstructure": (FAILED,)}),
     (GateCode.MICROSTRUCTURE_FAILED, {"microstructure": (SHARE, FAILED)}),
+    (GateCode.FUNDING_COST, {**LINEAR, "funding_rate": None}),
+    (GateCode.FUNDING_COST, {**LINEAR, "funding_rate": D("-0.00033334")}),
+    (GateCode.FUNDING_COST, {**LINEAR, "side": PositionSide.LONG, "funding_rate": D("0.00033334")}),
+    (GateCode.FUNDING_COST, {**LINEAR, "max_funding_cost_pct": D(0), "funding_rate": D("-0.00000001")}),
     (GateCode.COOLDOWN_ACTIVE, {"last_closed_at": rest(1)}),
     (GateCode.COOLDOWN_ACTIVE, {"last_closed_at": NOW}),
     (GateCode.POSITION_EXISTS, {"holder": "abcdefghijabcdefghij"}),
@@ -150,6 +174,14 @@ PASSING: list[dict[str, Any]] = [
     {},
     {"watchlist_gate": False, "sell_gate": False},
     {"microstructure": ()},
+    {"backtested": Backtested(needed=False, run_id=None)},
+    {"regime": turned(Regime.NEUTRAL)},
+    {"funding_rate": D(1)},
+    {**LINEAR, "funding_rate": D("-0.00033333")},
+    {**LINEAR, "funding_rate": D("0.02")},
+    {**LINEAR, "side": PositionSide.LONG, "funding_rate": D("-0.02")},
+    {**LINEAR, "max_funding_cost_pct": D(0), "funding_rate": D(0)},
+    {**LINEAR, "max_funding_cost_pct": None, "funding_rate": None},
     {"now": CLOSE},
     {"now": CLOSE + timedelta(seconds=3600)},
     {"last_closed_at": rest(0)},
@@ -184,14 +216,14 @@ def test_no_gate_blocks_what_just_meets_its_limit(wanted):
     assert first_block(verdicts) is None
 
 
-def test_every_implemented_gate_has_a_case_that_it_blocks():
-    assert {code for code, _ in BLOCKING} == set(GateCode) - ABSENT
+def test_every_gate_has_a_case_that_it_blocks():
+    assert {code for code, _ in BLOCKING} == set(GateCode)
 
 
 @given(st.lists(st.sampled_from(BLOCKING), unique_by=lambda case: case[0], max_size=8))
 def test_all_gates_are_asked_in_the_order_of_their_codes_and_the_first_block_is_the_reason(cases):
     verdicts = judge(facts(**{name: value for _, wanted in cases for name, value in wanted.items()}))
-    assert [verdict.gate for verdict in verdicts] == [code for code in GateCode if code not in ABSENT]
+    assert [verdict.gate for verdict in verdicts] == list(GateCode)
     assert len(verdicts) == len(CHAIN)
     reason = first_block(verdicts)
     assert (reason.gate if reason else None) == next((code for code in GateCode if code in blocks(verdicts)), None)
@@ -199,6 +231,9 @@ def test_all_gates_are_asked_in_the_order_of_their_codes_and_the_first_block_is_
 
 def test_a_block_hides_no_other():
     wrong = facts(
+        config=LINEAR["config"],
+        regime=None,
+        backtested=Backtested(needed=True, run_id=None),
         trading_halted=True,
         buy_gate=False,
         missing_candles=3,
@@ -217,7 +252,7 @@ def test_a_block_hides_no_other():
         price_age_seconds=99.0,
     )
     # Without an instrument nobody can say whether the order is too small.
-    assert blocks(judge(wrong)) == [c for c in GateCode if c not in {*ABSENT, GateCode.BELOW_MINIMUM_ORDER}]
+    assert blocks(judge(wrong)) == [code for code in GateCode if code is not GateCode.BELOW_MINIMUM_ORDER]
 
 
 def test_a_verdict_tells_value_and_threshold_in_words_of_the_operator():
@@ -229,6 +264,8 @@ def test_a_verdict_tells_value_and_threshold_in_words_of_the_operator():
             {"net_pnl_today": D("-612.50")},
             {"open_positions": 20},
             {"price_age_seconds": 61.26},
+            {**LINEAR, "funding_rate": D("-0.00050")},
+            {"backtested": Backtested(needed=True, run_id=None)},
         )
         for verdict in judge(facts(**wanted))
         if not verdict.passed
@@ -239,6 +276,8 @@ def test_a_verdict_tells_value_and_threshold_in_words_of_the_operator():
         ("daily_loss_limit", "-612.5", "over -500"),
         ("portfolio_position_cap", "20", "20"),
         ("stale_price", "61.3 s", "30 s"),
+        ("funding_cost", "0.75 %", "0.5 %"),
+        ("not_backtested", "none", "a completed backtest of version 1"),
     }
 
 
@@ -262,12 +301,30 @@ def test_without_a_price_the_price_is_the_reason_and_not_the_size():
 
 
 def test_a_perpetual_at_1x_needs_its_value_and_its_own_fee():
-    linear = {
-        "config": default_config(STRATEGIES["trend_breakdown"], active=True),
-        "instrument": BTC.model_copy(update={"category": Category.LINEAR}),
-    }
+    linear = {**LINEAR, "funding_rate": D(0)}
     assert blocks(judge(facts(**linear, free_balance=D("1000.55")))) == []
     assert blocks(judge(facts(**linear, free_balance=D("1000.54")))) == [GateCode.INSUFFICIENT_BALANCE]
+
+
+@pytest.mark.parametrize(
+    ("hold", "settlements"), [(None, 3), (1, 1), (8 * 3600, 1), (8 * 3600 + 1, 2), (5 * 86_400, 15)]
+)
+def test_funding_is_counted_over_the_planned_hold_or_a_day(hold, settlements):
+    config = LINEAR["config"].model_copy(update={"exit_policy": ExitPolicy(stop_loss_pct=D(3), max_hold_seconds=hold)})
+    assert planned_settlements(config) == settlements
+
+
+def test_an_unconfirmed_regime_is_told_beside_the_one_that_counts():
+    (blocked,) = (v for v in judge(facts(regime=turned(Regime.BEAR))) if not v.passed)
+    assert (blocked.value, blocked.threshold) == ("bear", "neutral, bull, strong_bull")
+    assert "the newest, strong_bull, is not confirmed" in blocked.detail
+
+
+@pytest.mark.parametrize("mode", ["paper", "demo", "testnet", "live"])
+def test_a_backtest_is_needed_always_never_or_in_live_mode_alone(mode):
+    assert backtest_needed("always", mode)
+    assert not backtest_needed("never", mode)
+    assert backtest_needed("live", mode) == (mode == "live")
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Taker shares: known only where the trades seen make up the candle's volume."""
+"""Taker shares, ratios of accounts, funding: known only where all that makes them up was seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from domain.candle import Timeframe
-from domain.microstructure import sum_onto_bars, taker_buy_share
+from domain.microstructure import funding_at, long_short_ratio, sum_onto_bars, taker_buy_share
 
 QUARTER = Timeframe.M15.milliseconds
 T0 = 1_735_689_600_000  # 2025-01-01T00:00Z
@@ -91,3 +91,33 @@ def test_an_unknown_quarter_makes_its_bar_unknown():
 def test_bars_shorter_than_what_is_kept_are_refused():
     with pytest.raises(ValueError, match="shorter than the quarters"):
         sum_onto_bars(np.array([T0]), np.ones(1), np.array([T0]), Timeframe.M1)
+
+
+@given(arrays(np.float64, (2, 5), elements=st.floats(0, 0.999)))
+def test_a_ratio_says_how_many_are_long_for_each_one_short(share):
+    ratio = long_short_ratio(share)
+    np.testing.assert_allclose(ratio * (1 - share), share)
+
+
+@pytest.mark.parametrize("share", [np.nan, 1.0, 1.5, -0.1])
+def test_a_ratio_of_what_can_not_be_is_not_known(share):
+    assert np.isnan(long_short_ratio(np.array([share]))).all()
+
+
+@given(st.lists(st.integers(0, 200), unique=True), st.lists(st.integers(-20, 220), min_size=1, unique=True))
+def test_funding_is_the_sum_of_what_was_settled_in_the_eight_hours_up_to_a_close(hours, closes):
+    hour = Timeframe.H1.milliseconds
+    settled, closes = np.array(sorted(hours), dtype=np.int64), np.array(sorted(closes), dtype=np.int64)
+    rates = 0.001 * (settled + 1.0)
+    found = funding_at(settled * hour, rates, closes * hour)
+    assert found.shape == closes.shape
+    for close, value in zip(closes, found, strict=True):
+        counted = rates[(settled > close - 8) & (settled <= close)]
+        assert np.isnan(value) if len(counted) == 0 else value == pytest.approx(counted.sum())
+
+
+def test_funding_that_settles_every_eight_hours_is_the_newest_rate_to_the_last_bit():
+    hour = Timeframe.H1.milliseconds
+    rates = np.array([0.1, 0.2, -0.3])
+    found = funding_at(np.array([0, 8, 16]) * hour, rates, np.array([-1, 0, 7, 8, 12, 16, 23, 24]) * hour)
+    np.testing.assert_array_equal(found, [np.nan, 0.1, 0.1, 0.2, 0.2, -0.3, -0.3, np.nan])

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 
 from domain.candidates import Scored, candidates, exit_symbols, scan_order, scores
-from domain.gates import Microstructure
+from domain.gate_facts import Microstructure
 from tests.domain.strategy_cases import bars_of, evaluate, every_strategy, panels, random_panel
 
 
@@ -26,13 +26,17 @@ def test_candidates_of_a_bar_are_those_whose_entry_is_true_there(strategy, panel
 @given(every_strategy, panels)
 def test_a_candidate_carries_what_the_gates_judge_and_unknown_is_none(strategy, panel):
     evaluation = evaluate(strategy, panel)
-    (need,) = evaluation.requirements
     for row, bar in np.argwhere(evaluation.entry).tolist():
         (candidate,) = (c for c in candidates(evaluation, panel, bar) if c.symbol == panel.symbols[row])
-        value = float(need.value[row, bar])
-        known = None if np.isnan(value) else value
-        assert candidate.microstructure == (Microstructure(need.name, known, bool(need.met[row, bar]), need.threshold),)
-        assert candidate.evidence == {name: float(column[row, bar]) for name, column in evaluation.evidence.items()}
+        assert candidate.microstructure == tuple(
+            Microstructure(need.name, known(need.value[row, bar]), bool(need.met[row, bar]), need.threshold)
+            for need in evaluation.requirements
+        )
+        assert candidate.evidence == {name: known(column[row, bar]) for name, column in evaluation.evidence.items()}
+
+
+def known(value: np.floating) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 @given(every_strategy, panels)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,70 +12,97 @@ import pytest
 
 from domain.candle import Timeframe
 from domain.strategies import STRATEGIES
-from domain.strategies.contract import Panel
-from tests.domain.strategy_cases import bars_of, results
+from domain.strategies.contract import Evaluation
+from tests.domain.golden_recorded import DATA, recorded_panel, recorded_regimes
+from tests.domain.strategy_cases import Market, cut, own_panel, results
+from tests.domain.strategy_windows import SETTLED, assert_same_at_last, window
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "derivs"
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+MAJORS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+RANKED = (*MAJORS, "AAVEUSDT", "ADAUSDT", "LINKUSDT", "LTCUSDT", "MNTUSDT")
+LAST = datetime(2025, 6, 29, tzinfo=UTC)  # a Sunday: with its last bar a week closes
+FIRST = {
+    Timeframe.H1: datetime(2024, 7, 1, tzinfo=UTC),
+    Timeframe.H4: datetime(2023, 6, 5, tzinfo=UTC),
+    Timeframe.D1: datetime(2022, 6, 6, tzinfo=UTC),
+}
+LOOKED_AT = 40
+"""Bars at which a window is held against the whole history."""
 
 pytestmark = [
     pytest.mark.real_data,
     pytest.mark.skipif(
-        not all((DATA / f"{symbol}_4h.parquet").exists() for symbol in SYMBOLS),
+        not all((DATA / "ohlcv" / f"{symbol}_4h.parquet").exists() for symbol in MAJORS),
         reason=f"no recorded market data in {DATA}",
     ),
-    pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES)),
+    pytest.mark.parametrize("name", STRATEGIES),
 ]
 
 
+panel_of = cache(recorded_panel)
+
+
 @cache
-def recorded() -> Panel:
-    frames = [pd.read_parquet(DATA / f"{symbol}_4h.parquet").set_index("open_time") for symbol in SYMBOLS]
-    opens = frames[0].index
-    assert all(frame.index.equals(opens) for frame in frames)
-    columns = ("open", "high", "low", "close", "volume", "open_interest")
-    stacked = {name: np.stack([frame[name].to_numpy(np.float64) for frame in frames]) for name in columns}
-    open_time = pd.DatetimeIndex(opens).tz_convert(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
-    assert (np.diff(open_time) == Timeframe.H4.milliseconds).all()
-    return Panel(timeframe=Timeframe.H4, symbols=SYMBOLS, open_time=open_time, **stacked)
+def recorded(name: str) -> Market:
+    """A market as long as was recorded, at most some years of it, with the windows of longer timeframes before."""
+    strategy = STRATEGIES[name]
+    needs = strategy.needs(strategy.parameters(), strategy.timeframe)
+    symbols = MAJORS if needs.only is None else tuple(sorted(needs.only))
+    market = {}
+    for timeframe, bars in needs.candles.items():
+        begin = FIRST[strategy.timeframe]
+        if timeframe is not strategy.timeframe:
+            begin = timeframe.floor(begin) - (bars + 20) * timeframe.duration
+        last = timeframe.floor(LAST + timedelta(days=1)) - timeframe.duration
+        chosen = symbols if needs.benchmark is None else RANKED
+        market[timeframe] = panel_of(chosen, timeframe, pd.Timestamp(begin), pd.Timestamp(last))
+    if needs.regime:
+        own = market[strategy.timeframe]
+        market[strategy.timeframe] = replace(own, regime=recorded_regimes(own))
+    return market
 
 
-def evaluate(strategy, panel):
-    return strategy.evaluate({Timeframe.H4: panel}, Timeframe.H4, strategy.parameters())
+@cache
+def whole(name: str) -> Evaluation:
+    return evaluate(name, recorded(name))
 
 
-def test_every_symbol_gives_signals_and_most_bars_give_none(strategy):
-    evaluation = evaluate(strategy, recorded())
-    entries = evaluation.entry.sum(axis=1)
-    assert (entries >= 20).all(), dict(zip(SYMBOLS, entries.tolist(), strict=True))
-    assert evaluation.entry.mean() < 0.05
-    assert not (evaluation.entry & evaluation.exit).any()
+def evaluate(name: str, market: Market) -> Evaluation:
+    strategy = STRATEGIES[name]
+    return strategy.evaluate(market, strategy.timeframe, strategy.parameters())
 
 
-def test_recorded_open_interest_meets_and_fails_the_requirement_of_a_breakdown(strategy):
-    evaluation = evaluate(strategy, recorded())
-    (need,) = evaluation.requirements
-    if strategy.name == "trend_breakdown":
-        assert (evaluation.entry & need.met).any(axis=1).all()
-        assert (evaluation.entry & ~need.met & np.isfinite(need.value)).any(axis=1).all()
-    else:
-        assert np.isnan(need.value).all()  # nobody recorded what takers bought
+def test_some_bars_give_signals_and_most_give_none(name):
+    entries = whole(name).entry.sum(axis=1)
+    assert entries.sum() >= 2, entries
+    assert whole(name).entry.mean() < 0.05
+    assert whole(name).exit.any()
+    assert not (whole(name).entry & whole(name).exit).any()
 
 
-def test_the_window_that_is_needed_decides_as_the_whole_history_does(strategy):
-    panel = recorded()
-    whole = evaluate(strategy, panel)
-    bars = strategy.needs(strategy.parameters(), Timeframe.H4).candles[Timeframe.H4]
-    looked_at = np.flatnonzero(whole.entry[:, bars:].any(axis=0)) + bars
-    for bar in {*looked_at.tolist(), *range(bars, panel.close.shape[1], 97)}:
-        window = evaluate(strategy, bars_of(panel, slice(bar - bars + 1, bar + 1)))
-        np.testing.assert_array_equal(window.entry[:, -1], whole.entry[:, bar])
-        np.testing.assert_allclose(window.score[:, -1], whole.score[:, bar], atol=0.5)
+def test_recorded_microstructure_meets_and_fails_the_requirements(name):
+    for need in whole(name).requirements:
+        if np.isfinite(need.value).any():
+            assert need.met.any()
+            assert (~need.met & np.isfinite(need.value)).any()
+        else:
+            assert not need.met.any()
 
 
-def test_the_future_changes_nothing(strategy):
-    panel = recorded()
-    whole = results(evaluate(strategy, panel))
-    for cut in (0, 49, 50, 51, 1000, 5003, 8001):
-        for name, values in results(evaluate(strategy, bars_of(panel, slice(cut)))).items():
-            np.testing.assert_array_equal(values, whole[name][:, :cut], err_msg=name)
+def test_the_window_that_is_needed_decides_as_the_whole_history_does(name):
+    strategy, market = STRATEGIES[name], recorded(name)
+    needs = strategy.needs(strategy.parameters(), strategy.timeframe).candles
+    bars = len(own_panel(market).open_time)
+    entered = np.flatnonzero(whole(name).entry.any(axis=0))
+    spread = np.linspace(needs[strategy.timeframe], bars, LOOKED_AT // 2, dtype=int)
+    chosen = entered[entered >= needs[strategy.timeframe]][-LOOKED_AT // 2 :] + 1
+    for end in sorted({*spread.tolist(), *chosen.tolist()}):
+        seen = window(cut(market, end), needs)
+        assert_same_at_last(evaluate(name, seen), whole(name), end - 1, SETTLED.get(name))
+
+
+def test_the_future_changes_nothing(name):
+    market = recorded(name)
+    bars = len(own_panel(market).open_time)
+    for end in (0, 1, 53, bars // 3, bars - 7, bars - 1):
+        for column, values in results(evaluate(name, cut(market, end))).items():
+            np.testing.assert_array_equal(values, results(whole(name))[column][:, :end], err_msg=column)

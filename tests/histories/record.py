@@ -20,7 +20,7 @@ from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.temporal import running_temporal
 from tests.support.trading import settings_for, trading_on
 
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 
 
 async def main(folder: Path, names: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ from workflows.options import MARKET_QUEUE, TRADING_QUEUE
 from workflows.order import OrderWorkflow
 from workflows.position import CloseRequest, PositionWorkflow, SetTargets
 from workflows.reconciliation import ReconciliationInput, ReconciliationWorkflow
+from workflows.regime import WORKFLOW_ID as REGIME_REBUILD_ID
+from workflows.regime import RegimeRebuildInput, RegimeRebuildWorkflow
 from workflows.scan import scan_id
 from workflows.snapshot import SnapshotInput, SnapshotWorkflow, snapshot_id
 
@@ -350,6 +352,30 @@ async def streams(stage: Stage) -> Handles:
     for handle in first.values():
         await until_ended(handle)
     return first
+
+
+@scenario
+async def regime_rebuilt(stage: Stage) -> Handles:
+    """Two stretches of a past; and a range in which nothing has closed yet."""
+    now = datetime.fromisoformat((await stage.trading.http.get("/paper/clock")).json()["now"])
+
+    async def start(start: datetime) -> Handle:
+        return await stage.trading.client.start_workflow(
+            RegimeRebuildWorkflow.run,
+            RegimeRebuildInput(start=start, requested_by="operator", reason="before there was any"),
+            id=REGIME_REBUILD_ID,
+            task_queue=MARKET_QUEUE,
+        )
+
+    rebuilt = await start(now - timedelta(days=100))
+    await rebuilt.result()
+    refused = await start(now + timedelta(days=1))
+    await fails(refused)
+    by_run = stage.trading.client.get_workflow_handle
+    return {
+        "rebuilt": by_run(REGIME_REBUILD_ID, run_id=rebuilt.first_execution_run_id),
+        "refused": by_run(REGIME_REBUILD_ID, run_id=refused.first_execution_run_id),
+    }
 
 
 @scenario

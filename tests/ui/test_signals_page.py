@@ -53,7 +53,8 @@ def test_tables_tell_outcome_gate_value_and_threshold(api: RunningApi, database:
     told = {(row["Gate"], row["Value"], row["Threshold"]) for row in blocked.to_dict("records")}
     assert told == {("strategy position cap", "5", "5"), ("cooldown active", "1800", "14400")}
     assert list(scans["Accepted"]) == [1, 1]
-    assert list(watched["Score"]) == [71.5]
+    assert list(watched["Symbol"]) == ["ETHUSDT"]
+    assert list(watched["Scores"]) == ["trend breakdown 71.5"]
 
 
 def test_filters_narrow_the_tables(api: RunningApi, database: str) -> None:

@@ -18,9 +18,18 @@ def test_a_card_shows_gates_limits_exits_and_parameters(api: RunningApi, databas
     decision_rows.seed(database)
     shown = page("strategies")
     told = texts(shown)
-    for piece in ("**Trend breakdown** :green-badge[active]", "stop loss **3.5 %**", "adx over **25.0**", "at most 10"):
+    for piece in (
+        "**Trend breakdown** :green-badge[active]",
+        "**Mean reversion** :blue-badge[watchlist]",
+        "stop loss **3.5 %**",
+        "adx over **25.0**",
+        "at most 10",
+        "opens in **strong bear, bear, neutral** · when it turns **hold** · funding at most **0.5 %**",
+    ):
         assert piece in told
-    assert [toggle.value for toggle in shown.toggle] == [True] * 6, "three gates of two strategies, all on"
+    on = {toggle.key.split("-")[1] for toggle in shown.toggle if toggle.label == "Buy" and toggle.value}
+    assert on == {"momentum", "trend_breakdown"}
+    assert all(toggle.value for toggle in shown.toggle if toggle.label != "Buy")
 
 
 def test_turning_a_switch_asks_first_and_shows_what_is_in_force_meanwhile(api: RunningApi, database: str) -> None:
@@ -28,7 +37,7 @@ def test_turning_a_switch_asks_first_and_shows_what_is_in_force_meanwhile(api: R
     shown = page("strategies")
     shown.toggle(key="gate-trend_breakdown-buy-True-0").set_value(False).run()
     assert "Switch the **buy gate** of **Trend breakdown** :orange-badge[off]" in texts(shown)
-    assert all(toggle.value for toggle in shown.toggle)
+    assert all(toggle.value for toggle in shown.toggle if "trend_breakdown" in toggle.key)
     with api.client() as client:
         assert client.strategy("trend_breakdown").buy_gate
 
@@ -112,6 +121,52 @@ def test_an_edit_says_what_changes_and_changes_that_alone(api: RunningApi, datab
     assert after.version == 2
 
 
+def _editing_a_short() -> None:
+    """The form of a perpetual's strategy, as ``_switching``."""
+    import streamlit as st
+
+    from ui.dialogs import NOTICE
+    from ui.session import client
+    from ui.strategy_form import edit_strategy
+
+    if "seen" not in st.session_state:
+        st.session_state["seen"] = client().strategy("trend_breakdown")
+    if NOTICE not in st.session_state:
+        edit_strategy(st.session_state["seen"])
+
+
+def test_regimes_their_exit_and_the_limit_of_funding_are_edited(api: RunningApi, database: str) -> None:
+    decision_rows.seed(database)
+    dialog = AppTest.from_function(_editing_a_short, default_timeout=30).run()
+    dialog.multiselect(key="edit-regimes").set_value(["neutral", "strong_bear"])
+    dialog.selectbox(key="edit-regime_exit").set_value("close")
+    dialog = _edited(dialog, max_funding_cost_pct="")
+    assert not dialog.error
+    with api.client() as client:
+        after = client.strategy("trend_breakdown")
+    assert (after.regimes, after.regime_exit, after.max_funding_cost_pct) == (["strong_bear", "neutral"], "close", None)
+
+
+def test_the_form_of_a_spot_strategy_has_no_funding_and_says_what_the_regimes_become(
+    api: RunningApi, database: str
+) -> None:
+    decision_rows.seed(database)
+    dialog = AppTest.from_function(_editing, default_timeout=30).run()
+    assert "edit-max_funding_cost_pct" not in {field.key for field in dialog.text_input}
+    dialog.multiselect(key="edit-regimes").set_value(["bull", "neutral"]).run()
+    told = "regimes: neutral, bull, strong bull → **neutral, bull**"
+    assert any(told in markdown.value for markdown in dialog.markdown)
+
+
+def test_without_any_regime_the_edit_is_refused_beneath_the_field(api: RunningApi, database: str) -> None:
+    decision_rows.seed(database)
+    dialog = AppTest.from_function(_editing, default_timeout=30).run()
+    dialog.multiselect(key="edit-regimes").set_value([])
+    dialog = _edited(dialog)
+    assert [error.value for error in dialog.error] == ["Some values can't be: see the fields."]
+    assert any("at least 1 item" in caption.value for caption in dialog.caption)
+
+
 def test_what_the_api_refuses_is_told_beneath_its_field(api: RunningApi, database: str) -> None:
     decision_rows.seed(database)
     dialog = AppTest.from_function(_editing, default_timeout=30).run()
@@ -135,6 +190,7 @@ def test_history_shows_what_two_versions_differ_in(api: RunningApi, database: st
     with api.client() as client:
         client.switch_gate("momentum", GateRequest(gate="buy", on=False, reason="a pause"))
     shown = page("strategies")
+    shown.selectbox(key="history-strategy").set_value("momentum").run()
     versions, changes = shown.dataframe[0].value, shown.dataframe[1].value
     assert list(versions["Reason"]) == ["a pause", "seeded"]
     assert changes.values.tolist() == [["buy gate", "on", "off"]]

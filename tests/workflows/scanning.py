@@ -17,10 +17,12 @@ from sqlalchemy import insert, select, update
 
 from config.settings import Settings
 from db.models import BlockedSignal, Position, Scan, Signal, StrategyConfiguration, SystemSetting
+from db.repositories.regimes import SCAN, NewRegime
 from db.session import Database
 from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
+from domain.regime import Regime
 from domain.strategies.contract import Evaluation, Needs, Panel, Strategy, StrategyParameters
 from tests.support.paper import PaperExchange, paper_exchange_process
 from tests.support.temporal import running_temporal
@@ -45,6 +47,7 @@ class Level:
     timeframe: ClassVar[Timeframe] = Timeframe.M15
     parameters: ClassVar[type[StrategyParameters]] = LevelParameters
     exit_policy: ClassVar[ExitPolicy] = ExitPolicy(stop_loss_pct=Decimal(20))
+    regimes: ClassVar[frozenset[Regime]] = frozenset(Regime)
 
     def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
         return Needs(candles={timeframe: cast(LevelParameters, parameters).bars})
@@ -83,6 +86,7 @@ async def configure(database: Database, parameters: dict[str, Any], **changes: A
         "signal_ttl_seconds": 600,
         "exit_policy": Level.exit_policy.model_dump(mode="json"),
         "parameters": parameters,
+        "regimes": list(Regime),
     }
     async with database.session(actor="test", reason="test") as session:
         await session.execute(insert(StrategyConfiguration).values(**{**row, **changes}))
@@ -96,6 +100,22 @@ async def reconfigure(database: Database, **changes: Any) -> None:
 async def set_setting(database: Database, key: str, value: Any) -> None:
     async with database.session(actor="test", reason="test") as session:
         await session.execute(update(SystemSetting).where(SystemSetting.key == key).values(value=value))
+
+
+def regime_row(valid_from: datetime, effective: Regime | None, state: Regime = Regime.NEUTRAL) -> NewRegime:
+    """A regime from a 4h close on, as a scan would record it."""
+    return NewRegime(
+        valid_from=valid_from,
+        state=effective or state,
+        effective=effective,
+        confirmed=effective is not None,
+        streak=3,
+        pending=None,
+        score=0.0,
+        components={},
+        inputs={},
+        source=SCAN,
+    )
 
 
 @dataclass

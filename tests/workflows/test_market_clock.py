@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from activities.market_time import MarketTimeActivities, due_at
 from db.models import MarketClockCursor
@@ -113,15 +114,32 @@ async def test_a_strategy_whose_parameters_are_none_is_paged_and_left_out(databa
 @pytest.mark.slow
 async def test_a_scan_that_fails_is_paged_and_tried_again(database: str, scratch: Path) -> None:
     async with stepped_market(database, scratch) as market, trading_on(market.settings, market.exchange) as outside:
-        await configure(outside.database, {"broken": True})
+        await configure(outside.database, {})
         async with running_trading(market.settings, market.exchange, LEVEL, clock=True) as trading:
+            await _rename(trading.database, "watchlist", "mislaid")
             await market.advance(1)
             await _until_event(trading, "scan_failed")
             assert not [scan for scan in await scans(trading.database) if scan.state == "done"]
-            await reconfigure(trading.database, parameters={})
+            await _rename(trading.database, "mislaid", "watchlist")
             done = await until_scanned(trading, 2)
         assert_in_order(done)
         assert await blocks(outside.database) == []
+
+
+async def _rename(database: Database, table: str, name: str) -> None:
+    async with database.session() as session:
+        await session.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
+
+
+@pytest.mark.slow
+async def test_a_strategy_with_a_mistake_in_it_is_paged_and_the_scans_go_on(database: str, scratch: Path) -> None:
+    async with stepped_market(database, scratch) as market, trading_on(market.settings, market.exchange) as outside:
+        await configure(outside.database, {"broken": True})
+        async with running_trading(market.settings, market.exchange, LEVEL, clock=True) as trading:
+            await until_scanned(trading, 2)
+            pages = await trading.events("strategy_failed")
+        assert [page.subject for page in pages] == ["level v1"]
+        assert not await outside.events("scan_failed")
 
 
 async def _until_event(trading: object, kind: str) -> None:

@@ -23,6 +23,7 @@ from workflows.order import OrderWorkflow
 from workflows.plugin import ats_plugin
 from workflows.position import PositionWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.regime import RegimeRebuildWorkflow
 from workflows.scan import ScanWorkflow
 from workflows.snapshot import SnapshotWorkflow
 
@@ -35,6 +36,7 @@ WORKFLOWS = (
     OrderWorkflow,
     PositionWorkflow,
     ReconciliationWorkflow,
+    RegimeRebuildWorkflow,
     ScanWorkflow,
     SnapshotWorkflow,
 )

@@ -8,13 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from db.repositories.regimes import append_regimes
+from domain.candle import Timeframe
 from domain.exits import ExitReason
 from domain.market import Category
 from domain.position import PositionState
+from domain.regime import RISING, Regime
 from tests.support.postgres import PostgresServer
 from tests.support.trading import Trading, running_trading, trading_on
 from tests.support.waiting import eventually
-from tests.workflows.scanning import LEVEL, Stepped, assert_in_order, configure, positions, reconfigure, scans, signals
+from tests.workflows.scanning import (
+    LEVEL,
+    Stepped,
+    assert_in_order,
+    configure,
+    positions,
+    reconfigure,
+    regime_row,
+    scans,
+    signals,
+)
 from tests.workflows.scanning import stepped_market as market_in_steps
 
 
@@ -52,6 +65,27 @@ async def test_a_close_opens_a_position_and_a_later_one_leaves_it(database: str,
         assert_in_order([scan for scan in await scans(outside.database) if scan.state == "done"])
         kinds = {event.kind for event in await outside.events()}
         assert {"signal_accepted", "signal_blocked", "scan_done", "strategy_exit_signal"} <= kinds
+
+
+@pytest.mark.slow
+async def test_a_position_leaves_when_the_market_is_in_none_of_its_strategys_regimes(
+    database: str, scratch: Path
+) -> None:
+    async with market_in_steps(database, scratch) as market, trading_on(market.settings, market.exchange) as outside:
+        await configure(outside.database, {"enter_over": 59_000.0}, max_trades_per_day=1, regime_exit="close")
+        now = Timeframe.H4.floor(market.now())
+        async with outside.database.session() as session:
+            rows = [regime_row(now + n * Timeframe.H4.duration, Regime.BEAR) for n in range(3)]
+            await append_regimes(session, market.exchange.clock()["epoch"], rows)
+        async with running_trading(market.settings, market.exchange, LEVEL, clock=True) as trading:
+            await _until_states(trading, PositionState.OPEN)
+            await reconfigure(trading.database, regimes=sorted(RISING))
+            await _until_states(trading, PositionState.CLOSED)
+        (closed,) = await positions(outside.database)
+        assert closed.exit_reason == ExitReason.REGIME_EXIT
+        (told,) = await outside.events("regime_exit_signal")
+        assert (told.subject, told.detail["regime"]) == (closed.position_id, "bear")
+        assert await outside.events("strategy_exit_signal") == []
 
 
 @pytest.mark.slow

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,26 +13,16 @@ from sqlalchemy import select, text
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.snapshots import SnapshotActivities, SnapshotTaken
+from activities.snapshots import SnapshotActivities
 from db.models import MarketClockCursor, PortfolioHourlySnapshot
-from domain.exits import ExitPolicy
 from domain.market import Category, PositionSide
-from exchange.bybit import BybitExchange
-from tests.support.folders import scratch_folder
-from tests.support.paper import PaperExchange, paper_exchange_process
-from tests.support.temporal import running_temporal
-from tests.support.trading import Trading, running_trading, settings_for
 from tests.support.waiting import eventually
+from tests.workflows.hourly import HOUR, START, WIDE, Books, close, running_books
 from workflows.options import TRADING_QUEUE
-from workflows.position import CloseRequest, PositionWorkflow
 from workflows.snapshot import SnapshotInput, SnapshotWorkflow, snapshot_id
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-START = datetime(2026, 3, 1, 21, 5, tzinfo=UTC)
-SPEED = 400  # an hour in nine seconds
-HOUR = timedelta(hours=1)
-WIDE = ExitPolicy(stop_loss_pct=Decimal(20), take_profit_pct=Decimal(50))
 FIGURES = [
     column.key
     for column in PortfolioHourlySnapshot.__table__.columns
@@ -42,73 +30,10 @@ FIGURES = [
 ]
 
 
-@dataclass
-class Books:
-    """A running system on a fast market, and its snapshots."""
-
-    trading: Trading
-    paper: PaperExchange
-    gateway: BybitExchange
-    epoch: str
-    rows: dict[datetime, PortfolioHourlySnapshot] = field(default_factory=dict)
-
-    async def market(self) -> datetime:
-        return (await self.gateway.market_clock()).now
-
-    async def until(self, instant: datetime) -> None:
-        async def passed() -> bool:
-            return await self.market() >= instant
-
-        await eventually(passed, f"the market at {instant}", timeout=60)
-
-    async def take(self, hour: datetime) -> SnapshotTaken:
-        return await self.trading.client.execute_workflow(
-            SnapshotWorkflow.run,
-            SnapshotInput(epoch=self.epoch, hour=hour),
-            id=snapshot_id(hour),
-            task_queue=TRADING_QUEUE,
-        )
-
-    async def row(self, hour: datetime) -> PortfolioHourlySnapshot:
-        async with self.trading.database.session() as session:
-            found = await session.get(PortfolioHourlySnapshot, (self.epoch, hour))
-        assert found is not None
-        return found
-
-    async def sql(self, statement: str, **values: Any) -> Any:
-        async with self.trading.database.session() as session:
-            return (await session.execute(text(statement), values)).all()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def books(module_database: str) -> AsyncIterator[Books]:
-    with scratch_folder() as folder, running_temporal(folder) as temporal:
-        (folder / "exchange").mkdir()
-        options = ("--manual", "--speed", str(SPEED), "--start", START.isoformat())
-        paper = paper_exchange_process(folder / "exchange", *options).start()
-        gateway = BybitExchange("paper", paper.key, paper.secret, paper.url, 5000, 5.0)
-        try:
-            async with running_trading(settings_for(module_database, temporal.address, paper), paper) as trading:
-                await gateway.start()
-                clock = await gateway.market_clock()
-                async with trading.database.session() as session:
-                    session.add(
-                        MarketClockCursor(
-                            epoch=clock.epoch,
-                            began_at=START,
-                            scanned_until=START,
-                            snapshot_until=START.replace(minute=0),
-                        )
-                    )
-                yield Books(trading, paper, gateway, clock.epoch)
-        finally:
-            await gateway.close()
-            paper.stop()
-
-
-async def close(trading: Trading, handle: Any) -> None:
-    await handle.execute_update(PositionWorkflow.close, CloseRequest(reason="enough", requested_by="test"))
-    await handle.result()
+    async with running_books(module_database) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -131,17 +56,17 @@ async def played(books: Books) -> Books:
     await quote(1)
     await books.take(hours[0])
     await quote(2)
-    await close(trading, spot)
+    await close(spot)
     await books.take(hours[1])
     again = await trading.open(usd="2000", policy=WIDE)
     await trading.until_watched(again)
     await quote(3)
     await books.take(hours[2])
-    await close(trading, short)
+    await close(short)
     await quote(5)
     await books.until(hours[3])
     await quote(-4)
-    await close(trading, again)
+    await close(again)
     await books.until(hours[3] + 3 * HOUR)
     await books.take(hours[3])
     for hour in hours:

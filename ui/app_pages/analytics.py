@@ -76,7 +76,7 @@ def _hours(pnl: PnlView) -> None:
             st.markdown("**Volume** :small[:gray[hourly, bought up, sold down]]")
             show_volume(pnl.hours)
         with st.container(border=True):
-            st.markdown("**Fees** :small[:gray[hourly, paid]]")
+            st.markdown("**Fees and funding** :small[:gray[hourly, paid down, received up]]")
             show_fees(pnl.hours)
 
 

@@ -19,11 +19,13 @@ from exchange.protocol import Exchange
 from workers.verify.account import judge_drift, measure_foreign
 from workers.verify.books import PaperBooks
 from workers.verify.decisions import judge_cursor, judge_scans, judge_snapshots, measure_decisions
+from workers.verify.invariants import judge_invariants
 from workers.verify.ledger import judge_ledger
 from workers.verify.orders import judge_orders
 from workers.verify.processes import judge_processes, running_workflows
 from workers.verify.protection import judge_protection, measure_positions
 from workers.verify.queries import judge_by_queries
+from workers.verify.replays import ReplayJudge
 from workers.verify.stops import StopJudge
 from workers.verify.verdict import Figures, Finding, Kind
 
@@ -57,7 +59,7 @@ async def _snapshot(database: Database) -> AsyncIterator[AsyncSession]:
 
 def paper_look(database: Database, client: Client, books: PaperBooks, max_unprotected: float) -> Look:
     """Looks at everything: the paper exchange shows its books."""
-    stops = StopJudge(books)
+    stops, replays = StopJudge(books), ReplayJudge()
 
     async def look() -> tuple[Figures, list[Finding]]:
         figures = Figures()
@@ -75,9 +77,11 @@ def paper_look(database: Database, client: Client, books: PaperBooks, max_unprot
                 *await judge_protection(session, max_unprotected),
                 *await judge_scans(session, clock.epoch),
                 *await judge_snapshots(session, clock.epoch),
+                *await judge_invariants(session, clock.epoch, figures),
                 *await judge_cursor(session, clock),
                 *await judge_processes(session, await running_workflows(client)),
                 *await stops.judge(session, clock, figures),
+                *await replays.judge(session, clock.epoch, figures),
             ]
 
     return look
@@ -85,6 +89,7 @@ def paper_look(database: Database, client: Client, books: PaperBooks, max_unprot
 
 def query_look(database: Database, client: Client, exchange: Exchange, max_unprotected: float) -> Look:
     """Looks at what an exchange without books answers to questions."""
+    replays = ReplayJudge()
 
     async def look() -> tuple[Figures, list[Finding]]:
         figures = Figures()
@@ -99,8 +104,10 @@ def query_look(database: Database, client: Client, exchange: Exchange, max_unpro
                 *await judge_protection(session, max_unprotected),
                 *await judge_scans(session, clock.epoch),
                 *await judge_snapshots(session, clock.epoch),
+                *await judge_invariants(session, clock.epoch, figures),
                 *await judge_cursor(session, clock),
                 *await judge_processes(session, await running_workflows(client)),
+                *await replays.judge(session, clock.epoch, figures),
             ]
 
     return look

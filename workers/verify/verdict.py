@@ -24,6 +24,9 @@ class Kind(StrEnum):
     SNAPSHOTS_MISSING = "snapshots_missing"
     EXECUTIONS_MISSING = "executions_missing"
     DRIFT = "drift"
+    DECISIONS_DIFFER = "decisions_differ"
+    INPUTS_CHANGED = "inputs_changed"
+    INVARIANTS_BROKEN = "invariants_broken"
 
 
 class Finding(NamedTuple):
@@ -46,8 +49,10 @@ class Figures(BaseModel):
     executions: int = 0
     scans: int = 0
     decisions: int = 0
+    decisions_replayed: int = 0
     snapshots: int = 0
     snapshot_unexplained_max: str = "0"
+    invariants_checked: int = 0
     foreign_orders: int = 0
     foreign_positions: int = 0
     unprotected_seconds_max: float = 0.0
@@ -57,7 +62,9 @@ class Figures(BaseModel):
 
 
 class Verdict(Figures):
-    """``ledger_drift`` is "0" when books and database agree; ``drift`` counts what reconciliation can't explain.
+    """``ledger_drift`` is "0" when books and database agree; ``drift`` counts what reconciliation can't explain,
+    ``invariants_broken`` what the newest hour's snapshot can't. ``inputs_changed`` are decisions that were made on
+    other numbers than those there are now, ``decisions_differ`` those that come out otherwise on the same.
 
     ``not_judged`` names what could not be looked at.
     """
@@ -72,6 +79,9 @@ class Verdict(Figures):
     snapshots_missing: int = 0
     executions_missing: int = 0
     drift: int = 0
+    invariants_broken: int = 0
+    decisions_differ: int = 0
+    inputs_changed: int = 0
     not_judged: list[str] = []
     findings: list[str] = []
     ok: bool = True
@@ -97,6 +107,9 @@ def verdict_of(figures: Figures, findings: Iterable[Finding], not_judged: Iterab
         snapshots_missing=count(Kind.SNAPSHOTS_MISSING),
         executions_missing=count(Kind.EXECUTIONS_MISSING),
         drift=count(Kind.DRIFT),
+        decisions_differ=count(Kind.DECISIONS_DIFFER),
+        inputs_changed=count(Kind.INPUTS_CHANGED),
+        invariants_broken=count(Kind.INVARIANTS_BROKEN),
         not_judged=sorted(not_judged),
         findings=[finding.sentence for finding in found],
         ok=not found,

@@ -228,4 +228,20 @@ async def test_closing_ends_every_thread(serve: MakeServer) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bybit-")]
 
 
+async def test_a_call_that_is_cancelled_ends_also_in_the_moment_of_its_answer(serve: MakeServer) -> None:
+    server = serve(ret(0, timeNano="1700000000000000000"))
+    async with gateway(server.url, timeout=5.0) as exchange:
+        began = time.monotonic()
+        await exchange.server_time()
+        took = time.monotonic() - began
+        for number in range(200):
+            call = asyncio.create_task(exchange.server_time())
+            ends = time.monotonic() + took * (number % 100) / 50
+            while time.monotonic() < ends and not call.done():
+                await asyncio.sleep(0)
+            cancelled = call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled() is cancelled
+
+
 LOG_ROW = {"type": "TRADE", "currency": "USDT", "change": "-1.5", "cashBalance": "", "transactionTime": "1700000000000"}

@@ -51,6 +51,18 @@ async def test_instruments(exchange: BybitExchange) -> None:
         assert one.max_market_qty > one.min_order_qty > 0
 
 
+async def test_tickers_of_a_category_come_in_one_answer(paper: PaperExchange, exchange: BybitExchange) -> None:
+    paper.push_ticks([tick("60010"), tick("60000")])
+    for category in Category:
+        told = {each.symbol: each for each in await exchange.tickers(category)}
+        assert told.keys() == {one.symbol for one in await exchange.instruments(category)}
+        one, alone = told["BTCUSDT"], await exchange.ticker(category, "BTCUSDT")
+        assert (one.category, one.last_price, one.bid, one.ask) == (category, 60000, alone.bid, alone.ask)
+        assert one.turnover is not None
+        assert one.turnover == alone.turnover
+    assert told["BTCUSDT"].turnover is not None
+
+
 async def test_prices_and_trades(paper: PaperExchange, exchange: BybitExchange) -> None:
     paper.push_ticks([tick("60010"), tick("60000")])
     ticker = await exchange.ticker(LINEAR, "BTCUSDT")

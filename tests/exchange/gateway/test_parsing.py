@@ -275,3 +275,34 @@ def test_what_is_not_traded_or_being_delisted_takes_nothing_new(changes: dict[st
 def test_a_limit_order_has_a_price_and_a_market_order_none() -> None:
     assert parsing.order(Category.LINEAR, LINEAR_ORDER).price is None
     assert parsing.order(Category.LINEAR, {**LINEAR_ORDER, "price": "1650.50"}).price == Decimal("1650.50")
+
+
+_TICKER: dict[str, Any] = {"symbol": "BTCUSDT", "lastPrice": "60000", "markPrice": "60001"}
+
+
+@pytest.mark.parametrize(
+    ("told", "rate"),
+    [({"fundingRate": "-0.0001"}, "-0.0001"), ({"fundingRate": "0"}, "0"), ({"fundingRate": ""}, None), ({}, None)],
+)
+def test_a_funding_rate_of_zero_is_one_and_an_empty_one_is_none(told: dict[str, str], rate: str | None) -> None:
+    at = datetime(2025, 1, 1, tzinfo=UTC)
+    ticker = parsing.ticker(Category.LINEAR, {**_TICKER, "nextFundingTime": "1735718400000", **told}, at)
+    assert ticker.funding_rate == (None if rate is None else Decimal(rate))
+    assert ticker.next_funding_at == datetime(2025, 1, 1, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("told", ["", "0", None])
+def test_an_instant_that_is_empty_or_0_is_none(told: str | None) -> None:
+    assert parsing.moment_or_none(told) is None
+
+
+def test_rows_of_stamped_series() -> None:
+    at = datetime(2025, 1, 1, tzinfo=UTC)
+    ratio = parsing.long_short_ratio(
+        "BTCUSDT", {"symbol": "BTCUSDT", "buyRatio": "0.5777", "sellRatio": "0.4223", "timestamp": "1735689600000"}
+    )
+    assert (ratio.at, ratio.long_share) == (at, 0.5777)
+    funding = parsing.funding_rate(
+        "BTCUSDT", {"symbol": "BTCUSDT", "fundingRate": "-0.00005", "fundingRateTimestamp": "1735689600000"}
+    )
+    assert (funding.at, funding.rate) == (at, -0.00005)

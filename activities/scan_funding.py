@@ -1,0 +1,90 @@
+"""Funding for a scan: every settlement up to the close, of the perpetuals of strategies that ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from activities.due_strategies import DueStrategy, windows_of
+from db.repositories.funding_rates import settled_reach, upsert_funding_rates
+from db.session import Database
+from domain.candle import EPOCH
+from domain.microstructure import FUNDING_INTERVAL
+from exchange.protocol import Exchange, ExchangeError
+from observability.logs import get_logger
+
+log = get_logger(__name__)
+
+_SHORTEST_INTERVAL = timedelta(hours=1)
+_MILLISECOND = timedelta(milliseconds=1)
+_PATIENCE_SECONDS = 2.0
+"""Wall time for which a settlement of this very close is asked for: the exchange may still be writing it."""
+_ASK_AGAIN_SECONDS = 0.25
+
+
+async def fetch_funding(
+    database: Database,
+    exchange: Exchange,
+    due: Sequence[DueStrategy],
+    close_at: datetime,
+    room: asyncio.Semaphore,
+) -> None:
+    """Store the settlements that decisions at ``close_at`` look at; what the exchange doesn't tell is unknown."""
+    begins = _begins(due, close_at)
+    patience_ends = time.monotonic() + _PATIENCE_SECONDS
+    while wanted := await _wanted(database, begins, close_at):
+        await asyncio.gather(
+            *(_fetch(room, database, exchange, symbol, start, close_at) for symbol, start in wanted.items())
+        )
+        if not _settles_at(close_at) or time.monotonic() > patience_ends:
+            return
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+def _begins(due: Sequence[DueStrategy], close_at: datetime) -> Mapping[str, datetime]:
+    """By symbol, after when a settlement counts: one interval before its first bar closes."""
+    begins: dict[str, datetime] = {}
+    for one in due:
+        if not one.needs.funding_rate:
+            continue
+        for window in windows_of(one, close_at):
+            if window.timeframe is one.config.timeframe:
+                begin = window.first + window.timeframe.duration - FUNDING_INTERVAL
+                begins |= {symbol: min(begin, begins.get(symbol, begin)) for symbol in window.symbols}
+    return begins
+
+
+async def _wanted(database: Database, begins: Mapping[str, datetime], close_at: datetime) -> Mapping[str, datetime]:
+    """From when on to ask, by symbol. What is stored has no gaps: it was stored in one go up to a close."""
+    if not begins:
+        return {}
+    async with database.session() as session:
+        reach = await settled_reach(session, list(begins), min(begins.values()), close_at)
+    wanted = {}
+    for symbol, begin in begins.items():
+        oldest, newest = reach.get(symbol, (close_at, EPOCH))
+        if oldest > begin + FUNDING_INTERVAL:
+            wanted[symbol] = begin + _MILLISECOND
+        elif newest + _SHORTEST_INTERVAL <= close_at:
+            wanted[symbol] = newest + _MILLISECOND
+    return wanted
+
+
+async def _fetch(
+    room: asyncio.Semaphore, database: Database, exchange: Exchange, symbol: str, start: datetime, close_at: datetime
+) -> None:
+    async with room:
+        try:
+            told = await exchange.funding_rates(symbol, start, close_at)
+        except ExchangeError as error:
+            log.warning("no funding to be had", symbol=symbol, error=str(error))
+            return
+        async with database.session() as session:
+            await upsert_funding_rates(session, told)
+
+
+def _settles_at(close_at: datetime) -> bool:
+    """Whether every perpetual settles then, however short its interval is."""
+    return (close_at - EPOCH) % FUNDING_INTERVAL == timedelta(0)

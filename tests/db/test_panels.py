@@ -1,0 +1,119 @@
+"""Panels of what is stored, NaN where nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from db.models import LongShortRatioRow, OpenInterestRow
+from db.repositories.funding_rates import settled_reach, upsert_funding_rates
+from db.repositories.long_short import upsert_long_short
+from db.repositories.open_interest import upsert_open_interest
+from db.repositories.panels import load_panel
+from db.repositories.stamped import missing_stamps
+from db.session import Database
+from domain.candle import Timeframe
+from domain.market import Category
+from exchange.protocol import FundingRate, LongShortRatio, OpenInterest
+from tests.activities.held import add_candles
+
+H1, H4 = Timeframe.H1, Timeframe.H4
+AT = datetime(2025, 1, 8, tzinfo=UTC)
+BARS = [AT + n * H4.duration for n in range(6)]
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+@pytest.fixture
+async def data(database: str) -> AsyncIterator[Database]:
+    made = Database(database)
+    yield made
+    await made.close()
+
+
+def shares(symbol: str, stamps: Sequence[datetime], *values: float) -> list[LongShortRatio]:
+    return [LongShortRatio(symbol=symbol, at=at, long_share=each) for at, each in zip(stamps, values, strict=True)]
+
+
+def settlements(symbol: str, told: dict[int, float]) -> list[FundingRate]:
+    """By hours after ``AT``."""
+    return [FundingRate(symbol=symbol, at=AT + timedelta(hours=hours), rate=rate) for hours, rate in told.items()]
+
+
+async def test_candles_are_on_their_bars_and_nothing_is_where_there_is_none(data: Database) -> None:
+    await add_candles(data, "ETHUSDT", H4, BARS[1], [1.0, 2.0])
+    await add_candles(data, "ETHUSDT", H4, BARS[4], [3.0])
+    await add_candles(data, "ETHUSDT", H4, BARS[0], [9.0] * 6, Category.LINEAR)
+    async with data.session() as session:
+        panel = await load_panel(session, Category.SPOT, H4, SYMBOLS, BARS[0], BARS[-1])
+    nan = np.nan
+    np.testing.assert_array_equal(panel.close, [[nan] * 6, [nan, 1, 2, nan, 3, nan]])
+    assert (panel.symbols, panel.close_at(-1)) == (SYMBOLS, BARS[-1] + H4.duration)
+    assert (panel.open_interest, panel.long_short_ratio, panel.funding_rate, panel.regime) == (None,) * 4
+
+
+async def test_a_ratio_is_of_accounts_long_to_short_as_stamped_for_the_bars_open(data: Database) -> None:
+    async with data.session() as session:
+        await upsert_long_short(session, H4, shares("ETHUSDT", BARS[:3], 0.5, 0.75, 1.0))
+        await upsert_long_short(session, H1, shares("ETHUSDT", BARS[3:4], 0.9))
+        await upsert_long_short(session, H4, shares("ETHUSDT", [BARS[4] + timedelta(minutes=5)], 0.9))
+    async with data.session() as session:
+        panel = await load_panel(session, Category.LINEAR, H4, SYMBOLS, BARS[0], BARS[-1], long_short=True)
+    nan = np.nan
+    np.testing.assert_array_equal(panel.long_short_ratio, [[nan] * 6, [1.0, 3.0, nan, nan, nan, nan]])
+
+
+async def test_a_stamp_told_again_replaces_its_value(data: Database) -> None:
+    for share in (0.5, 0.5, 0.25):
+        async with data.session() as session:
+            await upsert_long_short(session, H4, shares("ETHUSDT", BARS[:1], share))
+            await upsert_funding_rates(session, settlements("ETHUSDT", {0: share}))
+    async with data.session() as session:
+        panel = await load_panel(
+            session, Category.LINEAR, H4, ["ETHUSDT"], BARS[0], BARS[0], long_short=True, funding=True
+        )
+    assert panel.long_short_ratio is not None
+    assert panel.funding_rate is not None
+    assert (panel.long_short_ratio[0, 0], panel.funding_rate[0, 0]) == (pytest.approx(1 / 3), 0.25)
+
+
+async def test_funding_is_what_was_settled_by_the_bars_close_and_unknown_when_that_is_long_ago(data: Database) -> None:
+    async with data.session() as session:
+        await upsert_funding_rates(session, settlements("BTCUSDT", {-8: 0.3, 0: 0.0001, 8: -0.0002}))
+        await upsert_funding_rates(session, settlements("ETHUSDT", {0: 0.5, 4: 0.25, 8: 0.125}))
+    async with data.session() as session:
+        panel = await load_panel(session, Category.LINEAR, H4, SYMBOLS, BARS[0], BARS[-1], funding=True)
+    assert panel.funding_rate is not None
+    closes = [panel.close_at(bar) - AT for bar in range(6)]
+    assert closes == [timedelta(hours=hours) for hours in (4, 8, 12, 16, 20, 24)]
+    nan = np.nan
+    np.testing.assert_array_equal(panel.funding_rate[0], [0.0001, -0.0002, -0.0002, nan, nan, nan])
+    np.testing.assert_array_equal(panel.funding_rate[1], [0.75, 0.375, 0.125, nan, nan, nan], "every four hours")
+
+
+async def test_stamps_that_are_missing_are_named_by_series_interval_and_symbol(data: Database) -> None:
+    async with data.session() as session:
+        await upsert_long_short(session, H4, shares("ETHUSDT", BARS[1:4], 0.5, 0.5, 0.5))
+        await upsert_long_short(session, H4, shares("BTCUSDT", BARS, *[0.5] * 6))
+        stamps = [OpenInterest(symbol="BTCUSDT", at=BARS[0], value=1.0)]
+        await upsert_open_interest(session, H4, stamps)
+
+    async def missing(row: type[LongShortRatioRow] | type[OpenInterestRow], timeframe: Timeframe) -> dict:
+        async with data.session() as session:
+            return await missing_stamps(session, row, timeframe, SYMBOLS, BARS[0], BARS[-1])
+
+    assert await missing(LongShortRatioRow, H4) == {"ETHUSDT": [BARS[0], BARS[4], BARS[5]]}
+    assert await missing(OpenInterestRow, H4) == {"BTCUSDT": BARS[1:], "ETHUSDT": BARS}
+    assert {symbol: len(found) for symbol, found in (await missing(LongShortRatioRow, H1)).items()} == {
+        "BTCUSDT": 21,
+        "ETHUSDT": 21,
+    }
+
+
+async def test_the_reach_of_settlements_is_told_within_a_stretch(data: Database) -> None:
+    async with data.session() as session:
+        await upsert_funding_rates(session, settlements("ETHUSDT", {0: 0.1, 8: 0.1, 16: 0.1, 24: 0.1}))
+        reach = await settled_reach(session, SYMBOLS, AT, AT + timedelta(hours=23))
+    assert reach == {"ETHUSDT": (AT + timedelta(hours=8), AT + timedelta(hours=16))}

@@ -1,0 +1,85 @@
+"""Decisions asked again, a sample of them: the same inputs must lead to the same answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import StrategyScan
+from db.replaying import NotReplayable, decision_name, load_scan
+from domain.digests import Part
+from domain.replay_views import ReplayView
+from domain.strategies import STRATEGIES
+from workers.verify.verdict import Figures, Finding, Kind
+
+SAMPLE: Final = 5
+"""Decisions with candidates, and as many without."""
+_BY_INPUTS = ("entry", "score", "evidence.", "microstructure.", "evaluation")
+"""What follows from a strategy's inputs; everything else of a decision follows from its own row."""
+
+
+class ReplayJudge:
+    """The same decisions at every look, spread over the whole run. What was found the same is not asked again."""
+
+    def __init__(self) -> None:
+        self._same: set[str] = set()
+
+    async def judge(self, session: AsyncSession, epoch: str, figures: Figures) -> list[Finding]:
+        """Decisions that come out otherwise, and inputs that are not those of then any more."""
+        found: list[Finding] = []
+        for scan in await _sample(session, epoch):
+            name = decision_name(scan)
+            figures.decisions_replayed += 1
+            if name in self._same:
+                continue
+            findings = await _asked_again(session, scan)
+            if not findings:
+                self._same.add(name)
+            found += findings
+        return found
+
+
+async def _asked_again(session: AsyncSession, scan: StrategyScan) -> list[Finding]:
+    name = decision_name(scan)
+    try:
+        asked = await load_scan(session, scan, STRATEGIES)
+    except NotReplayable as error:
+        return [Finding(Kind.DECISIONS_DIFFER, name, f"decision {name} can't be asked again: {error}")]
+    return [*_findings(await asyncio.to_thread(asked.again))]
+
+
+def _findings(told: ReplayView) -> Iterator[Finding]:
+    """An input that came in later, or was summed further, is no finding, nor is what it changed in the answer."""
+    changed = [
+        f"{each.part} of {each.symbol or 'the market'} ({each.timeframe})"
+        for each in told.changed_inputs
+        if each.how == "changed" and each.part != Part.TAKER_BUY_SHARE
+    ]
+    if changed:
+        told_of = f"{changed[0]}{f' and {len(changed) - 1} more' if len(changed) > 1 else ''}"
+        sentence = f"decision {told.decision} was made on other numbers than those there are now: {told_of}"
+        yield Finding(Kind.INPUTS_CHANGED, told.decision, sentence)
+    names = [
+        f"{each.name} of {each.symbol or told.strategy} was {each.was} and is {each.now}"
+        for each in told.differences
+        if not (told.changed_inputs and each.name.startswith(_BY_INPUTS))
+    ]
+    names += [f"gate {each.gate} of {each.symbol} says something else" for each in told.verdicts]
+    if names:
+        yield Finding(Kind.DECISIONS_DIFFER, told.decision, f"decision {told.decision} asked again: {'; '.join(names)}")
+
+
+async def _sample(session: AsyncSession, epoch: str) -> Sequence[StrategyScan]:
+    """By a digest of their names: the same ones as long as none are added, and any of the whole run."""
+    row = StrategyScan
+    spread = func.md5(func.concat(row.strategy, row.close_at))
+
+    async def some(wanted: ColumnElement[bool]) -> Sequence[StrategyScan]:
+        query = select(row).where(row.epoch == epoch, row.strategy.in_(STRATEGIES.keys()), wanted)
+        return (await session.scalars(query.order_by(spread).limit(SAMPLE))).all()
+
+    return [*await some(row.candidates > 0), *await some(row.candidates == 0)]
