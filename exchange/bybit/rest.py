@@ -181,7 +181,8 @@ class RestClient:
         waiter = asyncio.wrap_future(job)
         waiter.add_done_callback(mark_retrieved)
         try:
-            return await asyncio.wait_for(asyncio.shield(waiter), self._options.timeout_seconds + _MARGIN_SECONDS)
+            async with asyncio.timeout(self._options.timeout_seconds + _MARGIN_SECONDS):
+                return await asyncio.shield(waiter)
         except TimeoutError:
             if job.cancel():
                 raise RetryLater(f"{method}: every connection busy, not sent") from None
