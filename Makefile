@@ -1,7 +1,7 @@
 # The whole life of a checkout. Everything is installed into .venv, as the lock files say; nothing else is touched.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test test-fast check bench lock install install-dev
+.PHONY: help up down demo test test-full test-fast check bench lock install install-dev
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,7 +14,7 @@ ARGS ?=
 help:
 	@echo "make up         start the whole stack here (make down ends it; ARGS=--detach returns when it is ready)"
 	echo "make demo       the main job in one go, on spare ports and throw-away data"
-	echo "make test       all tests; make test-fast: those that take under 90 s together"
+	echo "make test       all tests; make test-fast: those that take under 90 s together; make test-full: every repetition"
 	echo "make check      linter, types, layers"
 	echo "make bench      measured figures"
 	echo "make lock       renew the lock files from pyproject.toml"
@@ -30,6 +30,9 @@ demo: install
 
 test: install-dev
 	@exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-full: install-dev
+	@TESTS_FULL=1 exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: install-dev
 	@exec $(PY) -m pytest -n 2 -m "not slow and not chaos and not browser and not bench" tests/domain tests/client tests/db tests/observability tests/workflows/test_replay.py $(ARGS)

@@ -99,7 +99,8 @@ class _Reader:
     async def _until_due(self) -> None:
         """A second, or until something that must not wait has come."""
         try:
-            await asyncio.wait_for(self._urgent.wait(), _FLUSH_SECONDS)
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._urgent.wait()
         except TimeoutError:
             return
         await asyncio.sleep(_GATHER_SECONDS)

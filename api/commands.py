@@ -74,8 +74,8 @@ async def open_position(services: Services, wanted: PositionInput) -> str | None
     await start_once(services, PositionWorkflow.run, wanted, workflow_id(wanted.position_id))
     handle = client.get_workflow_handle_for(PositionWorkflow.run, workflow_id(wanted.position_id))
     try:
-        waiting = handle.execute_update(PositionWorkflow.reserved)
-        verdict = await asyncio.wait_for(waiting, VERDICT_SECONDS)
+        async with asyncio.timeout(VERDICT_SECONDS):
+            verdict = await handle.execute_update(PositionWorkflow.reserved)
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
         return None
     except WorkflowUpdateFailedError as error:
@@ -141,7 +141,8 @@ async def compare_now(services: Services, key: str) -> Reconciled:
 
 async def _updated(services: Services, update: Awaitable[Result]) -> Result:
     try:
-        return await asyncio.wait_for(_reached(services, update), UPDATE_SECONDS)
+        async with asyncio.timeout(UPDATE_SECONDS):
+            return await _reached(services, update)
     except WorkflowUpdateFailedError as error:
         raise _refusal(error) from error
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:

@@ -33,7 +33,8 @@ class TemporalLink:
         async with self._connecting:
             if self._client is None:
                 try:
-                    self._client = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        self._client = await self._connect()
                 except (RuntimeError, TimeoutError, OSError) as error:
                     raise temporal_unreachable(self._settings) from error
         return self._client

@@ -60,7 +60,7 @@ class Closing:
 class Movement:
     """A change of the wallet: ``change`` = cash flow + funding - fee, ``balance`` the coin's after it.
 
-    On linear ``traded`` is the quantity signed by its side (0: a settlement), ``size`` the position's, signed, after it.
+    On linear ``traded`` is the quantity signed by its side (0: a settlement), ``size`` the position's after it, signed.
     """
 
     kind: str

@@ -6,6 +6,7 @@ import streamlit as st
 
 from client.models import AssetRow, Category, ExitPolicy, InstrumentView
 from ui.confirmations import Wish
+from ui.dialogs import remember
 from ui.formatting import age_text, gain_color, money_text, price_text, quantity_text, two_lines, words
 from ui.paging import one_page, show_pages
 from ui.styling import show_headings
@@ -88,14 +89,23 @@ def _row(asset: AssetRow, instrument: InstrumentView | None, defaults: ExitPolic
 
 def _buttons(asset: AssetRow, name: str, instrument: InstrumentView | None, defaults: ExitPolicy | None) -> None:
     """Buy opens a long, Sell a short position, which only the linear market has."""
-    ready = instrument is not None and defaults is not None
-    bought = st.button("Buy", key=f"buy-{name}", disabled=not ready, width="stretch")
+    if instrument is None or defaults is None:
+        st.button("Buy", key=f"buy-{name}", disabled=True, width="stretch")
+        st.button("Sell", key=f"sell-{name}", disabled=True, width="stretch")
+        return
+    buy, sell = Wish.of("buy", instrument, defaults), Wish.of("sell", instrument, defaults)
+    st.button("Buy", key=f"buy-{name}", width="stretch", on_click=remember, args=(WISHED, buy))
     shorts = asset.category is Category.LINEAR
     help_text = None if shorts else "A short position needs the linear market"
-    sold = st.button("Sell", key=f"sell-{name}", disabled=not (ready and shorts), width="stretch", help=help_text)
-    if (bought or sold) and instrument is not None and defaults is not None:
-        st.session_state[WISHED] = Wish.of("buy" if bought else "sell", instrument, defaults)
-        st.rerun()
+    st.button(
+        "Sell",
+        key=f"sell-{name}",
+        disabled=not shorts,
+        width="stretch",
+        help=help_text,
+        on_click=remember,
+        args=(WISHED, sell),
+    )
 
 
 def _identity(asset: AssetRow) -> str:

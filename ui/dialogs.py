@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 from pydantic import ValidationError
@@ -15,6 +16,28 @@ NOTICE = "notice"
 """Session key: the sentence the page shows after a command was accepted."""
 
 _REASON_LENGTH = 3
+_ASKED = "asked"
+
+
+def remember(key: str, value: object) -> None:
+    """Callback of a button in a live part: keep in the session what was asked for, to be opened by the whole page.
+
+    It runs before the part is drawn: a click is not lost to a part that can't be drawn just now.
+    """
+    st.session_state[key] = value
+    st.session_state[_ASKED] = True
+
+
+def open_what_was_asked() -> None:
+    """In a live part, first of all: run the whole page for what its button asked for. Elsewhere it does nothing."""
+    if st.session_state.pop(_ASKED, False):
+        st.rerun()
+
+
+def asked(key: str) -> Any:
+    """What was asked for under ``key``, once; None if nothing was."""
+    st.session_state.pop(_ASKED, None)
+    return st.session_state.pop(key, None)
 
 
 def reason_field(key: str, placeholder: str) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from client import ApiError, new_key
 from client.models import FlattenRequest, HaltRequest, HaltView
-from ui.dialogs import carry_out, confirmed, reason_field
+from ui.dialogs import asked, carry_out, confirmed, reason_field, remember
 from ui.formatting import age_text, time_text
 from ui.session import ask
 
@@ -29,28 +29,30 @@ def show_halt(halt: HaltView) -> None:
 
 
 def show_halt_buttons(halt: HaltView) -> None:
-    """Halt or Resume, and Flatten. A pressed button leaves its command in the session and runs the page again."""
+    """Halt or Resume, and Flatten. A pressed button leaves its command in the session."""
     with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="halt-buttons"):
         if halt.halted:
-            pressed = st.button("Resume", icon=":material/play_arrow:", type="primary", key="system-resume")
-            _leave("resume", pressed)
+            _button("Resume", "resume", ":material/play_arrow:", "Let strategies open positions", primary=True)
         else:
-            _leave("halt", st.button("Halt", icon=":material/front_hand:", key="system-halt", help="Stop new entries"))
-        pressed = st.button(
-            "Flatten", icon=":material/close_fullscreen:", key="system-flatten", help="Halt and close every position"
-        )
-        _leave("flatten", pressed)
+            _button("Halt", "halt", ":material/front_hand:", "Stop new entries")
+        _button("Flatten", "flatten", ":material/close_fullscreen:", "Halt and close every position")
 
 
-def _leave(command: str, pressed: bool) -> None:
-    if pressed:
-        st.session_state[_COMMAND] = command
-        st.rerun()
+def _button(label: str, command: str, icon: str, explained: str, *, primary: bool = False) -> None:
+    st.button(
+        label,
+        icon=icon,
+        type="primary" if primary else "secondary",
+        key=f"system-{command}",
+        help=explained,
+        on_click=remember,
+        args=(_COMMAND, command),
+    )
 
 
 def show_halt_dialog() -> None:
     """Open the dialog of the command whose button was pressed, if one was."""
-    command = st.session_state.pop(_COMMAND, None)
+    command = asked(_COMMAND)
     if command == "halt":
         confirm_halt()
     elif command == "resume":

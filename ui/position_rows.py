@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from client.models import PositionView, ProtectionView, RatchetView
+from ui.dialogs import remember
 from ui.formatting import age_text, gain_color, money_text, percent_text, price_text, quantity_text, two_lines, words
 from ui.styling import show_headings
 
@@ -17,7 +18,7 @@ _HEADINGS = ("Position", "Quantity", "Entry → now", "P&L (USD)", "Profit / sto
 
 
 def show_positions(positions: list[PositionView]) -> None:
-    """The table. A pressed Close button leaves its position in the session and runs the page again."""
+    """The table. A pressed Close button leaves its position in the session."""
     with st.container(key="rows-positions"):
         show_headings("positions", _WIDTHS, _HEADINGS)
         for position in positions:
@@ -34,9 +35,14 @@ def _row(position: PositionView) -> None:
         cells[4].markdown(_levels(position))
         cells[5].markdown(_ratchet(position.ratchet))
         cells[6].markdown(_protection(position))
-        if cells[7].button("Close", key=f"close-{position.id}", disabled=position.state != "open", width="stretch"):
-            st.session_state[CLOSING] = position
-            st.rerun()
+        cells[7].button(
+            "Close",
+            key=f"close-{position.id}",
+            disabled=position.state != "open",
+            width="stretch",
+            on_click=remember,
+            args=(CLOSING, position),
+        )
 
 
 def _identity(position: PositionView) -> str:

@@ -12,6 +12,7 @@ _RULES = """
 <style>
 [data-testid="stMainBlockContainer"] { padding: 2.2rem 2rem 2rem; max-width: 1700px; }
 [data-testid="stMetricValue"] { font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+[data-testid="stToastContainer"] { top: auto; bottom: 1rem; } /* over the buttons that halt it would be in the way */
 [class*="st-key-rows-"] { gap: 0.4rem; }
 [class*="st-key-rows-"] p { margin: 0; line-height: 1.45; font-variant-numeric: tabular-nums; }
 [class*="st-key-rows-"] [class*="st-key-row-"] { padding: 0.45rem 0.9rem; }

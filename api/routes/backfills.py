@@ -128,7 +128,8 @@ async def _start(services: Services, client: Client, backfill: BackfillInput) ->
 async def _verdict(services: Services, handle: WorkflowHandle, backfill: BackfillInput) -> None:
     """Wait a little for whether the exchange has it. Raises ApiError 422 with field and rule if it hasn't."""
     try:
-        await asyncio.wait_for(handle.execute_update(BackfillWorkflow.opened), _VERDICT_SECONDS)
+        async with asyncio.timeout(_VERDICT_SECONDS):
+            await handle.execute_update(BackfillWorkflow.opened)
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
         return
     except WorkflowUpdateFailedError as error:

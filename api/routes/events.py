@@ -64,6 +64,7 @@ async def _newest(services: Services) -> int:
 async def _pause(services: Services) -> None:
     """Until the next look, or until the process closes: a shutdown must not wait for its listeners."""
     try:
-        await asyncio.wait_for(services.closing.wait(), POLL_SECONDS)
+        async with asyncio.timeout(POLL_SECONDS):
+            await services.closing.wait()
     except TimeoutError:
         return

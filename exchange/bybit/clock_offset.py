@@ -71,7 +71,8 @@ class OffsetMeter:
                 log.warning("clock offset not measured", error=str(error))
             await asyncio.sleep(_AT_MOST_EVERY_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), self._until_next() - _AT_MOST_EVERY_SECONDS)
+                async with asyncio.timeout(self._until_next() - _AT_MOST_EVERY_SECONDS):
+                    await self._doubted.wait()
             self._doubted.clear()
 
     def _until_next(self) -> float:

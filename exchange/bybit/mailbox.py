@@ -90,7 +90,8 @@ class Subscriber:
     async def wait_live(self, timeout: float | None = None) -> bool:
         """Wait until the exchange serves every topic of this; False when ``timeout`` seconds pass first."""
         try:
-            await asyncio.wait_for(self._live.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._live.wait()
         except TimeoutError:
             return False
         return True

@@ -181,7 +181,6 @@ class RestClient:
         waiter = asyncio.wrap_future(job)
         waiter.add_done_callback(mark_retrieved)
         try:
-            # not wait_for: it takes an answer that comes in the moment of a cancellation for a reason to go on
             async with asyncio.timeout(self._options.timeout_seconds + _MARGIN_SECONDS):
                 return await asyncio.shield(waiter)
         except TimeoutError:

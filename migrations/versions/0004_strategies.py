@@ -79,7 +79,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("trace_id", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_btc_market_state_history")),
-        sa.UniqueConstraint("epoch", "valid_from", name=op.f("uq_btc_market_state_history_epoch")),
+        sa.UniqueConstraint("epoch", "valid_from", name=op.f("uq_btc_market_state_history_epoch_valid_from")),
     )
     op.create_table(
         "btc_market_state",

@@ -60,14 +60,17 @@ def shown(client: AtsClient, symbol: str, timeframe: str) -> BackfillView | None
 
 
 def until_done(client: AtsClient, symbol: str, timeframe: str) -> BackfillView:
+    """The row of a request of ours that is done; the clock's own before it was done long ago."""
+    found: list[BackfillView] = []
+
     def done() -> bool:
         row = shown(client, symbol, timeframe)
-        return row is not None and row.state == "done"
+        if row is not None and row.state == "done" and row.requested_by == "key:installation":
+            found.append(row)
+        return bool(found)
 
     wait_until(done, f"the backfill of {symbol} {timeframe}", timeout=90, every=0.2)
-    row = shown(client, symbol, timeframe)
-    assert row is not None
-    return row
+    return found[0]
 
 
 def test_a_backfill_is_started_and_shown_with_its_progress(system: TradingSystem, client: AtsClient) -> None:

@@ -1,4 +1,4 @@
-"""The answer of order/create is lost after the order was accepted, fifty times at entry and fifty times at exit."""
+"""The answer of order/create is lost after the order was accepted, time and again at entry and at exit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from domain.exits import ExitPolicy
 from domain.market import Category
 from domain.position import PositionState
 from tests.support.paper import PaperExchange
+from tests.support.scale import at_scale
 from tests.support.temporal import running_temporal
 from tests.support.trading import Trading, running_trading, settings_for
 from workers.verify import verify
@@ -21,13 +22,13 @@ from workflows.position import CloseRequest, PositionWorkflow
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 
-POSITIONS = 50
+POSITIONS = at_scale(15, 50)
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "LINKUSDT")
 POLICY = ExitPolicy(stop_loss_pct=Decimal(5))
 
 
 @pytest.mark.parametrize("suffix", ["-E1", "-X1"])
-async def test_fifty_lost_answers_leave_fifty_orders(
+async def test_lost_answers_leave_as_many_orders(
     database: str, scratch: Path, paper_exchange: Callable[..., PaperExchange], suffix: str
 ) -> None:
     exchange = paper_exchange("--manual")

@@ -108,7 +108,7 @@ def test_a_ratio_of_what_can_not_be_is_not_known(share):
 def test_funding_is_the_sum_of_what_was_settled_in_the_eight_hours_up_to_a_close(hours, closes):
     hour = Timeframe.H1.milliseconds
     settled, closes = np.array(sorted(hours), dtype=np.int64), np.array(sorted(closes), dtype=np.int64)
-    rates = 0.001 * (settled + 1.0)
+    rates = (0.001 * (settled + 1.0)).astype(np.float64)
     found = funding_at(settled * hour, rates, closes * hour)
     assert found.shape == closes.shape
     for close, value in zip(closes, found, strict=True):

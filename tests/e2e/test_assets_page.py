@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, TimeoutError, sync_playwright
 
 from tests.api.trading_system import TradingSystem, running_system
 from tests.support.folders import scratch_folder
@@ -112,17 +113,27 @@ def test_every_page_opens_in_light_and_dark_as_the_system_says(page: Page, tmp_p
 
 
 def test_trading_is_halted_and_resumed(system: TradingSystem, page: Page) -> None:
-    page.get_by_role("button", name="Halt", exact=True).click()
-    page.get_by_placeholder("why it is halted").fill("seen in a test")
+    _press(page, "Halt", "why it is halted").fill("seen in a test")
     page.get_by_role("button", name="Halt trading").click()
     page.get_by_text("Trading is halted: no new entries.").wait_for()
     with system.api.client() as client:
         assert client.halt_status().halted
-        page.get_by_role("button", name="Resume", exact=True).click()
-        page.get_by_placeholder("why it may go on").fill("seen enough")
+        _press(page, "Resume", "why it may go on").fill("seen enough")
         page.get_by_role("button", name="Resume trading").click()
         page.get_by_role("button", name="Halt", exact=True).wait_for()
         assert not client.halt_status().halted
+
+
+def _press(page: Page, button: str, placeholder: str) -> Locator:
+    """Press what opens a dialog, and its reason's field. A press into the redrawing of a slow page can get lost in the
+    browser: then it is pressed again, as an operator would."""
+    field = page.get_by_placeholder(placeholder)
+    for _ in range(3):
+        with suppress(TimeoutError):
+            page.get_by_role("button", name=button, exact=True).click(timeout=20_000)
+            field.wait_for(timeout=20_000)
+            break
+    return field
 
 
 def _shown_position(page: Page) -> str:

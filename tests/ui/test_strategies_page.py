@@ -27,7 +27,7 @@ def test_a_card_shows_gates_limits_exits_and_parameters(api: RunningApi, databas
         "opens in **strong bear, bear, neutral** · when it turns **hold** · funding at most **0.5 %**",
     ):
         assert piece in told
-    on = {toggle.key.split("-")[1] for toggle in shown.toggle if toggle.label == "Buy" and toggle.value}
+    on = {str(toggle.key).split("-")[1] for toggle in shown.toggle if toggle.label == "Buy" and toggle.value}
     assert on == {"momentum", "trend_breakdown"}
     assert all(toggle.value for toggle in shown.toggle if toggle.label != "Buy")
 
@@ -37,7 +37,7 @@ def test_turning_a_switch_asks_first_and_shows_what_is_in_force_meanwhile(api: R
     shown = page("strategies")
     shown.toggle(key="gate-trend_breakdown-buy-True-0").set_value(False).run()
     assert "Switch the **buy gate** of **Trend breakdown** :orange-badge[off]" in texts(shown)
-    assert all(toggle.value for toggle in shown.toggle if "trend_breakdown" in toggle.key)
+    assert all(toggle.value for toggle in shown.toggle if "trend_breakdown" in str(toggle.key))
     with api.client() as client:
         assert client.strategy("trend_breakdown").buy_gate
 

@@ -15,6 +15,7 @@ from domain.market import Category
 from domain.position import PositionState
 from domain.regime import RISING, Regime
 from tests.support.postgres import PostgresServer
+from tests.support.scale import at_scale
 from tests.support.trading import Trading, running_trading, trading_on
 from tests.support.waiting import eventually
 from tests.workflows.scanning import (
@@ -122,7 +123,7 @@ async def test_two_runs_of_one_market_in_steps_decide_and_trade_the_same(
     assert any(state == "closed" for *_, state, _ in runs[0][1]), "positions came and went"
 
 
-async def _run(dsn: str, folder: Path, closes: int = 8) -> tuple[list, list]:
+async def _run(dsn: str, folder: Path, closes: int = at_scale(5, 8)) -> tuple[list, list]:
     """Signals and positions of the first ``closes`` of a seeded market, less what is of the run alone."""
     options = ("--seed", "7", "--symbols", "BTCUSDT", "ETHUSDT", "SOLUSDT")
     async with (

@@ -9,7 +9,7 @@ from client.models import AccountView, ExecutionView, PositionView
 from ui.account_status import show_balances, show_status
 from ui.asset_rows import WISHED, show_assets
 from ui.confirmations import confirm_close, confirm_trade, confirm_wish
-from ui.dialogs import show_notice
+from ui.dialogs import asked, open_what_was_asked, show_notice
 from ui.halting import show_halt, show_halt_buttons, show_halt_dialog
 from ui.portfolio_bar import show_portfolio
 from ui.position_rows import CLOSING, show_positions
@@ -25,12 +25,12 @@ _RECENT = 20
 def page() -> None:
     apply_style()
     _ticket()
+    _dialogs()
     _head()
     _figures()
     _positions()
     _markets()
     _trades()
-    _dialogs()
 
 
 def _ticket() -> None:
@@ -47,6 +47,7 @@ def _ticket() -> None:
 @st.fragment(run_every=5)
 def _head() -> None:
     """The title, the buttons over the whole system, and what stands in its way. The live part tells an outage."""
+    open_what_was_asked()
     title, buttons = st.columns((1, 1), vertical_alignment="bottom")
     title.header("Assets", anchor=False)
     answer = ask(lambda api: (api.status(), api.halt_status()))
@@ -69,6 +70,7 @@ def _figures() -> None:
 @st.fragment(run_every=2)
 def _positions() -> None:
     """What is open. An outage is told here, in one sentence; the first answer after it brings the page back."""
+    open_what_was_asked()
     answer = live(lambda api: api.positions(state="active", limit=_MOST_OPEN))
     if answer is None:
         return
@@ -81,6 +83,7 @@ def _positions() -> None:
 
 @st.fragment(run_every=5)
 def _markets() -> None:
+    open_what_was_asked()
     answer = ask(lambda api: (api.portfolio(), api.instruments(), api.trade_defaults()))
     if isinstance(answer, ApiError):
         return
@@ -113,11 +116,10 @@ def _recent(api: AtsClient) -> tuple[AccountView, list[PositionView], list[Execu
 
 
 def _dialogs() -> None:
-    """A dialog is opened here, outside the live parts: their refresh would close one they had opened themselves."""
+    """A dialog is opened here, outside the live parts, whose refresh would close one they had opened themselves; and
+    before them: nothing that stops one of them keeps it from opening."""
     show_notice()
-    ticket = st.session_state.pop(ORDERING, None)
-    wish = st.session_state.pop(WISHED, None)
-    position = st.session_state.pop(CLOSING, None)
+    ticket, wish, position = asked(ORDERING), asked(WISHED), asked(CLOSING)
     if ticket is not None:
         confirm_trade(ticket)
     elif wish is not None:

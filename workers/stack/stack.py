@@ -139,17 +139,15 @@ class Stack:
     async def wait_ready(self, name: str, timeout: float = 60.0) -> int:
         """Until the service is ready; its pid. Raises TimeoutError, or StackFailed when the stack ends meanwhile."""
         supervisor = self._supervisors[name]
-        await asyncio.wait_for(self._or_failure(asyncio.ensure_future(supervisor.ready.wait())), timeout)
+        async with asyncio.timeout(timeout):
+            await self._or_failure(asyncio.ensure_future(supervisor.ready.wait()))
         return supervisor.pid or 0
 
     async def wait_dead(self, name: str, pid: int, timeout: float = 15.0) -> None:
         """Until the child with this pid is no more. Raises TimeoutError."""
-
-        async def gone() -> None:
+        async with asyncio.timeout(timeout):
             while self._supervisors[name].pid == pid:
                 await asyncio.sleep(0.01)
-
-        await asyncio.wait_for(gone(), timeout)
 
     async def __aenter__(self) -> Self:
         return await self.start()

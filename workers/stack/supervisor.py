@@ -143,7 +143,8 @@ class Supervisor:
         signal_group(process.pid, signal.SIGCONT)  # a frozen child would never see the next one
         signal_group(process.pid, self.service.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), self.service.stop_seconds)
+            async with asyncio.timeout(self.service.stop_seconds):
+                await process.wait()
         except TimeoutError:
             kill_group(process.pid)
             await process.wait()

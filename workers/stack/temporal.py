@@ -85,7 +85,8 @@ async def connect(address: str, namespace: str) -> Client:
     """A bare client for the launcher's own questions. Raises RuntimeError when nothing answers."""
     from temporalio.client import Client
 
-    return await asyncio.wait_for(Client.connect(address, namespace=namespace), timeout=5)
+    async with asyncio.timeout(5):
+        return await Client.connect(address, namespace=namespace)
 
 
 async def answers(address: str, namespace: str) -> bool:

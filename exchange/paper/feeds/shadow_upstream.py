@@ -170,7 +170,8 @@ class Upstream:
             tasks = [asyncio.create_task(part) for part in (self._ping(socket), self._fill(category, symbols))]
             try:
                 while True:
-                    text = await asyncio.wait_for(socket.recv(), SILENT_SECONDS)
+                    async with asyncio.timeout(SILENT_SECONDS):
+                        text = await socket.recv()
                     message = orjson.loads(text)
                     if "topic" in message:
                         self._take(category, message)

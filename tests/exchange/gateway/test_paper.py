@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -212,6 +213,15 @@ async def test_a_wrong_secret_is_refused(paper: PaperExchange) -> None:
         await exchange.wallet()
     assert refusal.value.code == 10004
     await exchange.close()
+
+
+async def test_a_gateway_closed_in_the_middle_of_what_it_does_ends(paper: PaperExchange) -> None:
+    for milliseconds in range(0, 30, 2):
+        exchange = BybitExchange("paper", paper.key, paper.secret, paper.url)
+        await exchange.start()
+        await asyncio.sleep(milliseconds / 1000)  # into the clock's first measurement, each time a little further
+        async with asyncio.timeout(10):
+            await exchange.close()
 
 
 async def test_pages_of_executions_are_all_there(exchange: BybitExchange) -> None:

@@ -156,6 +156,8 @@ def test_candles_are_the_upstreams_before_and_the_trades_own_since(
 ) -> None:
     push(upstream, "60010", "59980")
     reader = Reader(opened())
+    # a trade that is on its way while the minute ends counts in the minute in which it is told
+    wait_until(lambda: 1 < datetime.now(UTC).second < 50, "a while before the end of the minute", timeout=20)
     push(upstream, "60050", "60020")
     reader.until("60020")
     now = reader.position
