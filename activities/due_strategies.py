@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.strategies_in_use import InUse, Markets, held_by_strategy, strategies_in_use
 from db.repositories.market import list_instruments
+from db.repositories.settings import current_settings
 from db.repositories.universe import members
 from domain.candle import Timeframe
 from domain.market import Category, Instrument
 from domain.strategies.contract import Needs, Strategy, StrategyParameters
 from domain.strategy_config import StrategyConfig
+from domain.universe import UniverseRules
 
 
 class ScanRequest(BaseModel):
@@ -67,10 +69,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class _Markets:
-    """What is known to be listed, what of it is the universe, and what each strategy holds."""
+    """What is known to be listed, what of it is the universe, by which rules, and what each strategy holds."""
 
     listed: Mapping[Category, Mapping[str, Instrument]]
     universe: Markets
+    rules: UniverseRules
     held: Mapping[tuple[str, Category], frozenset[str]]
 
 
@@ -79,7 +82,9 @@ async def due_strategies(
 ) -> list[DueStrategy]:
     """Strategies in use whose timeframe closes now, by name."""
     asked = [one for one in await strategies_in_use(session, strategies) if one.config.timeframe in timeframes]
-    markets = await _markets(session) if asked else _Markets({}, frozenset(), {})
+    if not asked:
+        return []
+    markets = await _markets(session)
     return [_due(one, markets) for one in asked]
 
 
@@ -87,7 +92,8 @@ def _due(asked: InUse, markets: _Markets) -> DueStrategy:
     config, needs = asked.config, asked.needs
     listed = markets.listed.get(config.category, {})
     universe = {symbol for category, symbol in markets.universe if category is config.category}
-    eligible = (universe if needs.only is None else needs.only) & listed.keys()
+    own = universe if needs.only is None else {one for one in needs.only if not markets.rules.forbids(one)}
+    eligible = own & listed.keys()
     shown = eligible | markets.held.get((config.strategy, config.category), frozenset())
     if needs.benchmark is not None:
         shown |= {needs.benchmark}
@@ -100,7 +106,8 @@ async def _markets(session: AsyncSession) -> _Markets:
     for one in await list_instruments(session):
         listed[one.category][one.symbol] = one
     universe = frozenset((one.category, one.symbol) for one in await members(session))
-    return _Markets(listed, universe, await held_by_strategy(session))
+    rules = UniverseRules.of(await current_settings(session))
+    return _Markets(listed, universe, rules, await held_by_strategy(session))
 
 
 def windows_of(due: DueStrategy, close_at: datetime) -> list[Window]:

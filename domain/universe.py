@@ -77,6 +77,10 @@ class UniverseRules:
             max_spread_bps=float(settings["universe_max_spread_bps"]),
         )
 
+    def forbids(self, symbol: str) -> bool:
+        """Whether the lists say that it is never traded, whatever it is chosen by: a strategy's own symbols too."""
+        return symbol in self.excluded or bool(self.named and symbol not in self.named)
+
     def agree(self, symbol: str, reason: UniverseReason) -> bool:
         """Whether a choice with that ``reason`` was made by the lists as they are now; numbers are not looked at."""
         if symbol in self.excluded:

@@ -115,7 +115,8 @@ class FundingRateRow(Base):
 class UniverseMember(Base):
     """Whether the system trades a listed symbol, and the rule that says so, as of the last choice.
 
-    ``reason`` is the first rule it fails, or that by which it is one (see ``domain.universe.UniverseReason``). ``turnover_usd`` is of 24 h, ``spread_bps`` of the book's best prices; None: unknown.
+    ``reason`` is the first rule it fails, or that by which it is one (see ``domain.universe.UniverseReason``).
+    ``turnover_usd`` is of 24 h, ``spread_bps`` of the book's best prices; None: unknown.
     """
 
     __tablename__ = "universe_members"

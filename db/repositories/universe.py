@@ -16,7 +16,7 @@ from db.models import UniverseMember
 from db.repositories.market import list_instruments
 from db.repositories.settings import current_settings
 from domain.market import Category, Instrument
-from domain.universe import Choice, Market, UniverseReason
+from domain.universe import Choice, Market, UniverseReason, UniverseRules
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('universe', 0))")
 _VALUES = ("member", "reason", "turnover_usd", "spread_bps", "age_days", "rank", "chosen_at")
@@ -36,11 +36,10 @@ async def members(session: AsyncSession) -> list[Instrument]:
     Where the setting ``universe`` names symbols these are known ones it names, else those chosen last, and every one
     known until there was a choice. What the setting ``universe_exclude`` names is left out from the moment it does.
     """
-    settings = await current_settings(session)
-    named, excluded = set(settings["universe"]), set(settings["universe_exclude"])
-    known = [one for one in await list_instruments(session) if one.symbol not in excluded]
-    if named:
-        return [one for one in known if one.symbol in named]
+    rules = UniverseRules.of(await current_settings(session))
+    known = [one for one in await list_instruments(session) if not rules.forbids(one.symbol)]
+    if rules.named:
+        return known
     rows = await session.execute(select(UniverseMember.category, UniverseMember.symbol, UniverseMember.member))
     standing = {(row.category, row.symbol): row.member for row in rows}
     return [one for one in known if not standing or standing.get((one.category, one.symbol), False)]

@@ -66,7 +66,7 @@ class Panel:
 class Needs:
     """What a strategy needs to decide on one bar: closed candles by timeframe, microstructure of its own timeframe.
 
-    ``only``: the symbols it may trade at all, whatever the universe says (None: the universe's). ``benchmark``: a
+    ``only``: the symbols it may trade at all, chosen into the universe or not (None: the universe's). ``benchmark``: a
     symbol whose candles are in every panel, tradable or not. ``regime``: the regime at every bar of its own timeframe.
     """
 

@@ -71,12 +71,20 @@ async def test_a_strategy_without_wishes_sees_and_may_enter_the_universe_of_its_
         assert await due_strategies(session, LEVEL, [Timeframe.M15, D1]) == [], "its timeframe doesn't close"
 
 
-async def test_its_own_symbols_count_and_not_the_universe_as_far_as_they_are_listed(data: Database) -> None:
+async def test_its_own_symbols_count_and_not_what_was_chosen_as_far_as_they_are_listed(data: Database) -> None:
     await configure(data, {"only": ["BTCUSDT", "NOPEUSDT"]}, timeframe="4h")
-    await set_setting(data, "universe", ["ETHUSDT"])
     due = await _due(data)
     assert due.symbols == ("BTCUSDT",)
     assert due.eligible == {"BTCUSDT"}
+
+
+@pytest.mark.parametrize(("key", "symbols"), [("universe", ["ETHUSDT"]), ("universe_exclude", ["BTCUSDT"])])
+async def test_what_the_lists_forbid_no_strategy_of_its_own_symbols_may_enter(
+    data: Database, key: str, symbols: list[str]
+) -> None:
+    await configure(data, {"only": ["BTCUSDT", "SOLUSDT"]}, timeframe="4h")
+    await set_setting(data, key, symbols)
+    assert "BTCUSDT" not in (await _due(data)).eligible
 
 
 @pytest.mark.parametrize(("universe", "may_enter"), [(["ETHUSDT"], False), (["ETHUSDT", "BTCUSDT"], True)])
