@@ -24,7 +24,7 @@ from config.settings import Settings
 from workers.stack import Stack, spare_settings
 from workers.verify import Verdict, verify
 
-_MOST_SECONDS = 180.0
+_MOST_SECONDS = 240.0
 _FIRST_SCAN_WITHIN = 90.0
 _CLOSED_WITHIN = 45.0
 _SIGNALS_KEEP = 4.0
@@ -39,11 +39,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """``speed`` is market seconds a wall second; the run ends after ``scans`` scans (or three minutes)."""
+    """``speed`` is market seconds a wall second; the run ends after ``scans`` scans (or four minutes)."""
 
     speed: float = 2400.0
     seed: int = 31
-    scans: int = 24
+    scans: int = 96
     replay: tuple[Path, ...] = ()
     start: str | None = None
     symbols: tuple[str, ...] = field(default=())

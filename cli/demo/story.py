@@ -28,7 +28,7 @@ def line_of(event: EventView, symbols: dict[str, str]) -> str | None:
         colour = "green" if pnl >= 0 else "red"
         return f"{when}  [bold]close[/]  {about:<16} {detail['exit_reason']:<22} [{colour}]{pnl:+.4f}[/] USDT"
     if event.kind == "scan_done":
-        return f"{when}  [blue]scan [/]  {_scan(detail)}"
+        return f"{when}  [blue]scan [/]  {_scan(detail)}" if _worth_telling(detail) else None
     if event.kind == "signal_blocked":
         wanted = f"{detail['symbol']} {detail['strategy']}"
         return f"{when}  [magenta]block[/]  {wanted:<28} {detail['gate']}: {detail['value']} ({detail['threshold']})"
@@ -37,6 +37,11 @@ def line_of(event: EventView, symbols: dict[str, str]) -> str | None:
     if event.severity in ("warning", "page"):
         return f"{when}  [magenta]{event.kind}[/]  {about} {detail}"
     return None
+
+
+def _worth_telling(detail: dict[str, Any]) -> bool:
+    """A day has a scan an hour: those that came to something, and one a day."""
+    return bool(detail["candidates"] or detail["exits"] or "1d" in detail["timeframes"])
 
 
 def _scan(detail: dict[str, Any]) -> str:
