@@ -23,7 +23,9 @@ def demo(
     more: Annotated[list[Path] | None, typer.Argument(help="Further files to play.")] = None,
     start: Annotated[str | None, typer.Option(help="Market time at which to begin, ISO 8601.")] = None,
     speed: Annotated[float, typer.Option(min=1, max=5000, help="Market seconds a wall second.")] = 2400.0,
-    scans: Annotated[int, typer.Option(min=1, max=400, help="End after so many scans (one an hour of the market).")] = 96,
+    scans: Annotated[
+        int, typer.Option(min=1, max=400, help="End after so many scans (one an hour of the market).")
+    ] = 96,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 31,
     as_json: Json = False,
 ) -> None:
