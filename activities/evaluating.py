@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -64,14 +65,14 @@ async def evaluate_due(database: Database, strategies: Mapping[str, Strategy], r
     for due in asked:
         async with database.session() as session:
             panels = await load_panels(session, due, request.close_at, request.epoch)
-        evaluation = await answer_of(database, due, panels)
+        evaluation = await answer_of(database, due, panels, request.close_at)
         if evaluation is not None:
             found.append(Evaluated(due, panels, evaluation, await asyncio.to_thread(_digests, panels)))
     return found
 
 
-async def answer_of(database: Database, due: DueStrategy, panels: Panels) -> Evaluation | None:
-    """What the strategy says to its panels; None when it raises, which is paged once a version of its configuration.
+async def answer_of(database: Database, due: DueStrategy, panels: Panels, close_at: datetime) -> Evaluation | None:
+    """What the strategy says to its panels; None when it raises, which is paged once a day of the market and version.
 
     Arithmetic on a thread: the guards of this process see their prices meanwhile.
     """
@@ -80,12 +81,13 @@ async def answer_of(database: Database, due: DueStrategy, panels: Panels) -> Eva
     except Exception as error:  # whatever is wrong in one strategy is no reason for the others not to decide
         log.exception("strategy failed", strategy=due.config.strategy, version=due.config.version)
         async with database.session() as session:
-            await _tell_failed(session, due, error)
+            await _tell_failed(session, due, error, close_at)
         return None
 
 
-async def _tell_failed(session: AsyncSession, due: DueStrategy, error: Exception) -> None:
-    subject = f"{due.config.strategy} v{due.config.version}"
+async def _tell_failed(session: AsyncSession, due: DueStrategy, error: Exception, close_at: datetime) -> None:
+    """Its positions have no exits of its own meanwhile: somebody has to know for as long as it lasts."""
+    subject = f"{due.config.strategy} v{due.config.version} {close_at:%Y-%m-%d}"
     if not await told_ever(session, STRATEGY_FAILED, subject):
         detail = {"error": f"{type(error).__name__}: {error}"}
         record_event(session, STRATEGY_FAILED, subject, who="scan", severity="page", detail=detail)

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.hour_before import HourBefore
+from db.models import PortfolioHourlySnapshot
 from db.repositories.audit import record_event
 from db.repositories.reconciliations import newest_reconciliation
 from db.repositories.snapshots import LedgerAt
@@ -198,6 +199,11 @@ def _standing(before: HourBefore) -> dict[str, Decimal]:
     return {coin: gap for coin, gap in mine if gap}
 
 
+def _identity(check: Check) -> tuple[str, str, str | None]:
+    document = _document(check)
+    return document["kind"], document["subject"], document["unexplained"]
+
+
 def _document(check: Check) -> dict[str, Any]:
     amounts = ("exchange", "lots", "dust", "foreign", "unexplained", "worth")
     told = {name: getattr(check, name) for name in amounts}
@@ -210,8 +216,18 @@ def _document(check: Check) -> dict[str, Any]:
     }
 
 
-async def page_broken(session: AsyncSession, hour: datetime, broken: Sequence[Check]) -> None:
-    """One page for each kind of invariant that an hour breaks, with all its numbers. Once: with the hour's row."""
+async def page_broken(
+    session: AsyncSession, hour: datetime, broken: Sequence[Check], before: PortfolioHourlySnapshot | None
+) -> None:
+    """One page for each kind of invariant that an hour breaks, with all its numbers. Once: with the hour's row, and for
+    what stands as it stood in the hour before not again."""
+    kept = {} if before is None else before.detail.get("invariants", {})
+    told = {
+        (each["kind"], each["subject"], each["unexplained"])
+        for each in kept.get("checks", ())
+        if each["broken"] and each["kind"] != Invariant.EQUITY
+    }
+    broken = [each for each in broken if _identity(each) not in told]
     if not broken:
         return
     newest = await newest_reconciliation(session)

@@ -10,7 +10,10 @@ from domain.candle import Timeframe
 from domain.history import OLDEST
 from domain.market import Category, Instrument
 from domain.universe import Market, Quote
-from exchange.protocol import Exchange, Refused
+from exchange.protocol import Exchange, ExchangeError, Refused
+from observability.logs import get_logger
+
+log = get_logger(__name__)
 
 _ASKED = 100
 """Symbols asked for in one choice, the largest turnover first: the others have their turn with the next ones."""
@@ -26,7 +29,8 @@ async def with_ages(
 ) -> tuple[list[Instrument], list[Instrument]]:
     """``listed`` with the days of listing that could be found out, and those alone for which one was.
 
-    Members are not asked about: what isn't known costs them nothing. Raises the exchange's errors.
+    Members are not asked about: what isn't known costs them nothing. Who can't be asked now is asked again
+    at the next choice.
     """
     unknown = [
         one for one in listed if one.launched_at is None and one.tradable and (one.category, one.symbol) not in members
@@ -53,6 +57,9 @@ async def listed_since(exchange: Exchange, category: Category, symbol: str, now:
         first = weeks[0].open_time
         days = await exchange.candles(category, symbol, Timeframe.D1.value, first, first + timedelta(days=6))
     except Refused:
+        return None
+    except ExchangeError as error:  # one that can't be asked now keeps nothing of what is learned of the others
+        log.warning("listing day not found out yet", symbol=symbol, error=str(error))
         return None
     return days[0].open_time if days else first
 

@@ -21,7 +21,7 @@ from activities.beating import beating
 from activities.entering import DENIED_EVENT
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
 from activities.guard_book import GuardBook
-from activities.scan_exits import EXIT_NOT_DELIVERED, EXIT_SIGNAL
+from activities.scan_exits import EXIT_NOT_DELIVERED, EXIT_SIGNAL, REGIME_LEFT
 from activities.scan_takers import uncounted
 from db.models import BlockedSignal, Order, OrderExecution, Position, Signal, SystemEvent
 from db.repositories.candles import count_each
@@ -183,7 +183,8 @@ async def _undecided(session: AsyncSession, clock: MarketClock) -> str | None:
 
 async def _moving(session: AsyncSession) -> str | None:
     """A position on its way in or out, one that is told to leave, one without its stop, or one already sold."""
-    told = exists().where(SystemEvent.subject == Position.position_id, SystemEvent.kind == EXIT_SIGNAL)
+    leaving = SystemEvent.kind.in_((EXIT_SIGNAL, REGIME_LEFT))
+    told = exists().where(SystemEvent.subject == Position.position_id, leaving)
     silent = exists().where(SystemEvent.subject == Position.position_id, SystemEvent.kind == EXIT_NOT_DELIVERED)
     stop = (Order.position_id == Position.position_id) & (Order.role == OrderRole.STOP)
     sold = exists().where(stop, Order.cum_exec_qty > 0)

@@ -29,6 +29,9 @@ from db.session import Database
 from domain.strategies import STRATEGIES
 from domain.strategies.contract import Strategy
 from exchange.protocol import Exchange, ExchangeError
+from observability.logs import get_logger
+
+log = get_logger(__name__)
 
 
 class OpenedScan(BaseModel):
@@ -102,8 +105,14 @@ class ScanCandleActivities:
             known = {(one.category, one.symbol) for one in await list_instruments(session)}
             needed = await needed_markets(session, self._strategies)
             due = await choice_is_due(session, now)
-        if not known or needed - known or due:
+        if known and not needed - known and not due:
+            return
+        try:
             await listed_universe(self._database, self._exchange, self._strategies)
+        except ExchangeError as error:
+            if not known:
+                raise
+            log.error("scanning what was listed before", error=str(error))  # exits must go on
 
     async def _due(self, request: ScanRequest) -> list[DueStrategy]:
         async with self._database.session() as session:

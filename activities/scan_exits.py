@@ -13,6 +13,7 @@ from temporalio import activity
 from activities.beating import beating
 from activities.due_strategies import DueStrategy, ScanRequest, due_strategies
 from activities.evaluating import answer_of
+from activities.strategies_in_use import strategies_in_use
 from activities.strategy_panels import load_panels
 from db.models import Position, SystemEvent
 from db.repositories.audit import record_event
@@ -26,7 +27,7 @@ from domain.position import PositionState
 from domain.regime import Regime
 from domain.strategies import STRATEGIES
 from domain.strategies.contract import Strategy
-from domain.strategy_config import RegimeExit
+from domain.strategy_config import RegimeExit, StrategyConfig
 
 EXIT_SIGNAL = "strategy_exit_signal"
 EXIT_IGNORED = "strategy_exit_ignored"
@@ -60,49 +61,55 @@ class ScanExitActivities:
 
     @activity.defn
     async def find_exits(self, request: ScanRequest) -> Exits:
-        """Open positions of the due strategies that are to leave at this close, sell gate on.
+        """Open positions that are to leave at this close, sell gate on.
 
         Those whose market is in a regime that their strategy is not to be in, if it says so (at once, also within their
-        minimum hold); else those whose strategy's exit is true on the bar that closed, held long enough. Where the sell
-        gate is off a warning says so: the position is left to its guard and its stop.
+        minimum hold); else those whose due strategy's exit is true on the bar that closed, held long enough. Where the
+        sell gate is off a warning says so: the position is left to its guard and its stop.
         """
         async with beating():
             async with self._database.session() as session:
+                used = await strategies_in_use(session, self._strategies)
                 asked = await due_strategies(session, self._strategies, request.timeframes)
             exits = Exits(position_ids=[])
-            for due in asked:
-                left = await self._left_by_regime(request, due)
+            for one in used:  # whatever its timeframe: a regime doesn't wait for a strategy's candle
+                left = await self._left_by_regime(request, one.config)
                 exits.position_ids += left
                 exits.reasons |= dict.fromkeys(left, ExitReason.REGIME_EXIT)
-                exits.position_ids += await self._left_by_strategy(request, due, set(left))
+            for due in asked:
+                exits.position_ids += await self._left_by_strategy(request, due, set(exits.reasons))
             return exits
 
-    async def _left_by_regime(self, request: ScanRequest, due: DueStrategy) -> list[str]:
-        if due.config.regime_exit is not RegimeExit.CLOSE:
+    async def _left_by_regime(self, request: ScanRequest, config: StrategyConfig) -> list[str]:
+        if config.regime_exit is not RegimeExit.CLOSE:
             return []
         async with self._database.session() as session:
             row = await regime_at(session, request.epoch, request.close_at)
-            if row is None or row.effective is None or Regime(row.effective) in due.config.regimes:
+            if row is None or row.effective is None or Regime(row.effective) in config.regimes:
                 return []
-            held = await _held(session, due, request.close_at)
-            kind = REGIME_LEFT if due.config.sell_gate else REGIME_IGNORED
-            return await _tell(session, held, due, request.close_at, kind, {"regime": row.effective})
+            held = await _held(session, config, request.close_at)
+            kind = REGIME_LEFT if config.sell_gate else REGIME_IGNORED
+            return await _tell(session, held, config, request.close_at, kind, {"regime": row.effective})
 
     async def _left_by_strategy(self, request: ScanRequest, due: DueStrategy, leaving: set[str]) -> list[str]:
         """A strategy that raises is paged and has no exits: its positions are left to their guards."""
         async with self._database.session() as session:
-            held = [each for each in await _held(session, due, request.close_at) if each.position_id not in leaving]
+            held = [
+                each for each in await _held(session, due.config, request.close_at) if each.position_id not in leaving
+            ]
             held = [each for each in held if await _held_long_enough(session, each, request.close_at)]
             if not held:
                 return []
             panels = await load_panels(session, due, request.close_at, request.epoch)
-        evaluation = await answer_of(self._database, due, panels)
+        evaluation = await answer_of(self._database, due, panels, request.close_at)
         if evaluation is None:
             return []
         wanted = set(exit_symbols(evaluation, panels[due.config.timeframe]))
         kind = EXIT_SIGNAL if due.config.sell_gate else EXIT_IGNORED
         async with self._database.session() as session:
-            return await _tell(session, (each for each in held if each.symbol in wanted), due, request.close_at, kind)
+            return await _tell(
+                session, (each for each in held if each.symbol in wanted), due.config, request.close_at, kind
+            )
 
     @activity.defn
     async def finish_scan(self, end: ScanEnd) -> None:
@@ -132,13 +139,13 @@ class ScanExitActivities:
             )
 
 
-async def _held(session: AsyncSession, due: DueStrategy, close_at: datetime) -> Sequence[Position]:
+async def _held(session: AsyncSession, config: StrategyConfig, close_at: datetime) -> Sequence[Position]:
     """The strategy's open positions that were held before the bar closed."""
     rows = await session.scalars(
         select(Position)
         .where(
-            Position.strategy == due.config.strategy,
-            Position.category == due.config.category,
+            Position.strategy == config.strategy,
+            Position.category == config.category,
             Position.state == PositionState.OPEN,
             Position.opened_at < close_at,
         )
@@ -158,7 +165,7 @@ async def _held_long_enough(session: AsyncSession, position: Position, close_at:
 async def _tell(
     session: AsyncSession,
     leaving: Iterable[Position],
-    due: DueStrategy,
+    config: StrategyConfig,
     close_at: datetime,
     kind: str,
     detail: Mapping[str, str] | None = None,
@@ -173,14 +180,14 @@ async def _tell(
             .limit(1)
         )
         if known is None:
-            about = {"strategy": due.config.strategy, "symbol": position.symbol, "sell_gate": due.config.sell_gate}
+            about = {"strategy": config.strategy, "symbol": position.symbol, "sell_gate": config.sell_gate}
             record_event(
                 session,
                 kind,
                 position.position_id,
                 who="scan",
-                severity="info" if due.config.sell_gate else "warning",
+                severity="info" if config.sell_gate else "warning",
                 market_at=close_at,
                 detail={**about, **(detail or {})},
             )
-    return [position.position_id for position in told] if due.config.sell_gate else []
+    return [position.position_id for position in told] if config.sell_gate else []

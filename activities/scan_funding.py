@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from activities.due_strategies import DueStrategy, windows_of
@@ -34,10 +34,12 @@ async def fetch_funding(
     """Store the settlements that decisions at ``close_at`` look at; what the exchange doesn't tell is unknown."""
     begins = _begins(due, close_at)
     patience_ends = time.monotonic() + _PATIENCE_SECONDS
-    while wanted := await _wanted(database, begins, close_at):
+    asked: set[str] = set()  # for the whole of it: what a young perpetual lacks of its beginning never comes
+    while wanted := await _wanted(database, begins, close_at, asked):
         await asyncio.gather(
             *(_fetch(room, database, exchange, symbol, start, close_at) for symbol, start in wanted.items())
         )
+        asked |= wanted.keys()
         if not _settles_at(close_at) or time.monotonic() > patience_ends:
             return
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
@@ -56,8 +58,11 @@ def _begins(due: Sequence[DueStrategy], close_at: datetime) -> Mapping[str, date
     return begins
 
 
-async def _wanted(database: Database, begins: Mapping[str, datetime], close_at: datetime) -> Mapping[str, datetime]:
-    """From when on to ask, by symbol. What is stored has no gaps: it was stored in one go up to a close."""
+async def _wanted(
+    database: Database, begins: Mapping[str, datetime], close_at: datetime, asked: Collection[str]
+) -> Mapping[str, datetime]:
+    """From when on to ask, by symbol. What is stored has no gaps: it was stored in one go up to a close. Who was
+    ``asked`` before is wanted for the newest settlement alone."""
     if not begins:
         return {}
     async with database.session() as session:
@@ -65,7 +70,7 @@ async def _wanted(database: Database, begins: Mapping[str, datetime], close_at: 
     wanted = {}
     for symbol, begin in begins.items():
         oldest, newest = reach.get(symbol, (close_at, EPOCH))
-        if oldest > begin + FUNDING_INTERVAL:
+        if oldest > begin + FUNDING_INTERVAL and symbol not in asked:
             wanted[symbol] = begin + _MILLISECOND
         elif newest + _SHORTEST_INTERVAL <= close_at:
             wanted[symbol] = newest + _MILLISECOND

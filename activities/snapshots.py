@@ -216,8 +216,9 @@ class SnapshotActivities:
         epoch, hour = measured.values["epoch"], measured.values["hour"]
         async with self._database.session() as session:
             await take_in_funding(session, epoch, measured.log)
+            before = await rows.snapshot_before(session, epoch, hour)
             if await rows.write_snapshot(session, measured.values):
-                await page_broken(session, hour, measured.judged.broken)
+                await page_broken(session, hour, measured.judged.broken, before)
             await rows.raise_snapshot_cursor(session, epoch, hour)
             row = await rows.find_snapshot(session, epoch, hour)
         assert row is not None

@@ -125,7 +125,7 @@ class GateFacts:
     ``missing_candles`` is how many bars of the strategy's window are not there. ``free_balance`` is quote coin that can
     be spent (None: not known, which blocks). ``price`` and ``price_age_seconds`` None: no price.
     ``disaster_buffer_pct`` is how far the stop at the exchange lies beyond the guard's. ``regime`` None: none is known.
-    ``funding_rate`` is the one the next settlement would take (fraction, above 0: longs pay; None: not known).
+    ``funding_rate`` is what 8 h cost at the next settlement's rate (fraction, above 0: longs pay; None: not known).
 
     ``pydantic.TypeAdapter(GateFacts)`` writes it as JSON and reads the very same facts back.
     """

@@ -63,11 +63,17 @@ def funding_at(settled_at: Instants, rates: Floats, closes: Instants) -> Floats:
     """What longs paid in the eight hours up to each of ``closes`` (fraction of the position), shape (len(closes),).
 
     ``settled_at`` (ms, rising) and ``rates`` are one perpetual's settlements. That is the newest rate where it settles
-    every eight hours, the sum of several where it does more often. NaN where nothing was settled in that time: then the
-    newest settlement is not known.
+    every eight hours, the sum of several where it does more often. How often it does is the shorter time between the
+    last three before the close (one alone: eight hours). NaN where one of them is missing, the newest above all.
     """
+    if len(settled_at) == 0:
+        return np.full(len(closes), np.nan)
     first = np.searchsorted(settled_at, closes - _FUNDING_MS, side="right")
     end = np.searchsorted(settled_at, closes, side="right")
     spans = np.stack([first, end], axis=1).ravel()
     sums = np.add.reduceat(np.append(rates, 0.0), spans)[::2] if len(spans) else np.zeros(0)
-    return np.where(end > first, sums, np.nan)
+    newest, before, earlier = (settled_at[np.maximum(end - place, 0)] for place in (1, 2, 3))
+    apart = np.where(end >= 2, np.minimum(newest - before, _FUNDING_MS), _FUNDING_MS)
+    apart = np.where(end >= 3, np.minimum(apart, before - earlier), apart)
+    whole = (end > first) & (closes - newest < apart) & ((end - first) * apart == _FUNDING_MS)
+    return np.where(whole, sums, np.nan)

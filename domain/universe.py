@@ -82,7 +82,12 @@ class UniverseRules:
         return symbol in self.excluded or bool(self.named and symbol not in self.named)
 
     def agree(self, symbol: str, reason: UniverseReason) -> bool:
-        """Whether a choice with that ``reason`` was made by the lists as they are now; numbers are not looked at."""
+        """Whether a choice with that ``reason`` was made by the lists as they are now; numbers are not looked at.
+
+        What can't be traded is never a member, whatever the lists say.
+        """
+        if reason is UniverseReason.NOT_TRADABLE:
+            return True
         if symbol in self.excluded:
             return reason is UniverseReason.EXCLUDED
         if self.named and symbol not in self.named:

@@ -196,7 +196,7 @@ class TransactionLogRow(_Value):
 
 
 class Ticker(_Value):
-    """Prices now; of a perpetual also the funding rate it will settle next (a fraction, above 0: longs pay), and when.
+    """Prices now; of a perpetual also what it settles next, as a rate of 8 h (above 0: longs pay), and when.
 
     None where the exchange tells none, on spot always. ``turnover`` is of the last 24 hours in quote coin.
     """

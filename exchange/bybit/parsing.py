@@ -248,11 +248,19 @@ def ticker(category: Category, row: Row, at: datetime) -> Ticker:
         bid=number_or_none(row.get("bid1Price")),
         ask=number_or_none(row.get("ask1Price")),
         mark_price=number_or_none(row.get("markPrice")),
-        funding_rate=number_if_told(row.get("fundingRate")),
+        funding_rate=_funding_per_eight_hours(row),
         next_funding_at=moment_or_none(row.get("nextFundingTime")),
         turnover=number_if_told(row.get("turnover24h")),
         at=at,
     )
+
+
+def _funding_per_eight_hours(row: Row) -> Decimal | None:
+    """What eight hours cost at the rate that is settled next: some settle every hour. None if it isn't told."""
+    rate, interval = number_if_told(row.get("fundingRate")), number_if_told(row.get("fundingIntervalHour"))
+    if rate is None or not interval:
+        return None
+    return rate * 8 / interval
 
 
 def pushed_trade(category: Category, row: Row) -> Trade:

@@ -203,12 +203,14 @@ def upgrade() -> None:
         sa.Column("regime_exit", sa.Text(), server_default=sa.text("'hold'"), nullable=False),
     )
     op.add_column("strategy_configurations", sa.Column("max_funding_cost_pct", sa.Numeric(), nullable=True))
-    # what was configured before there were regimes gets those of its side: an empty list would never enter again
+    # what was configured before there were regimes gets those of its side (an empty list would never enter again), and
+    # on perpetuals the limit that new ones have
     op.execute("SELECT set_config('ats.actor', 'migration', true), set_config('ats.reason', 'regimes came in', true)")
     op.execute(
         f"""
         UPDATE strategy_configurations
-        SET regimes = CASE side WHEN 'long' THEN '{_RISING}'::jsonb ELSE '{_FALLING}'::jsonb END
+        SET regimes = CASE side WHEN 'long' THEN '{_RISING}'::jsonb ELSE '{_FALLING}'::jsonb END,
+            max_funding_cost_pct = CASE category WHEN 'linear' THEN 0.5 END
         """
     )
     op.alter_column("strategy_configurations", "regimes", server_default=None)

@@ -89,7 +89,7 @@ async def test_each_strategy_leaves_what_it_decided_on_and_each_signal_what_the_
     assert [(each.symbol, each.close_at) for each in places] == [("BTCUSDT", close), ("ETHUSDT", close)]
 
 
-async def test_a_strategy_that_raises_is_paged_once_a_version_and_the_others_decide(desk: ScanDesk) -> None:
+async def test_a_strategy_that_raises_is_paged_once_a_day_and_the_others_decide(desk: ScanDesk) -> None:
     await configure(desk.database, {"broken": True})
     await configure(desk.database, {"enter_over": 10_000.0}, strategy="quiet")
     await desk.complete()
@@ -97,7 +97,7 @@ async def test_a_strategy_that_raises_is_paged_once_a_version_and_the_others_dec
     assert [(each.strategy, each.symbol) for each in decided.accepted] == [("quiet", "BTCUSDT")]
     assert (await strategy_scans(desk)).keys() == {"quiet"}
     [page] = await pages(desk)
-    assert (page.subject, page.severity) == ("level v1", "page")
+    assert (page.subject, page.severity) == (f"level v1 {desk.request.close_at:%Y-%m-%d}", "page")
     assert page.detail == {"error": "ZeroDivisionError: a strategy with a mistake in it"}
 
     await _hold(desk, "level")

@@ -154,6 +154,14 @@ async def test_with_the_sell_gate_off_positions_stay_and_a_warning_says_so(
     assert (warning.subject, warning.severity) == (position, "warning")
 
 
+async def test_a_regime_does_not_wait_for_the_strategys_own_candle(desk: ExitDesk) -> None:
+    await _configure(desk, STAYS, timeframe="1d")
+    await desk.regime(Regime.BEAR)
+    position = await hold(desk.database, "BTCUSDT", BEFORE)
+    exits = await desk.exits()
+    assert (exits.position_ids, exits.reason(position)) == ([position], ExitReason.REGIME_EXIT)
+
+
 async def test_a_strategy_that_raises_is_paged_once_and_keeps_its_positions(desk: ExitDesk) -> None:
     await _configure(desk, {"broken": True})
     await configure(desk.database, LEAVES, strategy="other", timeframe="1h")
@@ -165,7 +173,7 @@ async def test_a_strategy_that_raises_is_paged_once_and_keeps_its_positions(desk
         exits = await ActivityEnvironment().run(ScanExitActivities(desk.database, both).find_exits, request)
         assert exits.position_ids == [sound]
     (page,) = await desk.events("strategy_failed")
-    assert (page.subject, page.severity) == ("level v1", "page")
+    assert (page.subject, page.severity) == (f"level v1 {CLOSE:%Y-%m-%d}", "page")
 
 
 async def test_a_position_whose_symbol_left_the_universe_still_leaves_by_its_strategy(desk: ExitDesk) -> None:

@@ -104,16 +104,26 @@ def test_a_ratio_of_what_can_not_be_is_not_known(share):
     assert np.isnan(long_short_ratio(np.array([share]))).all()
 
 
-@given(st.lists(st.integers(0, 200), unique=True), st.lists(st.integers(-20, 220), min_size=1, unique=True))
-def test_funding_is_the_sum_of_what_was_settled_in_the_eight_hours_up_to_a_close(hours, closes):
+@given(st.sampled_from([1, 2, 4, 8]), st.lists(st.integers(-20, 220), min_size=1, unique=True))
+def test_funding_is_the_sum_of_what_was_settled_in_the_eight_hours_up_to_a_close(apart, closes):
     hour = Timeframe.H1.milliseconds
-    settled, closes = np.array(sorted(hours), dtype=np.int64), np.array(sorted(closes), dtype=np.int64)
+    settled, closes = np.arange(0, 200, apart, dtype=np.int64), np.array(sorted(closes), dtype=np.int64)
     rates = (0.001 * (settled + 1.0)).astype(np.float64)
     found = funding_at(settled * hour, rates, closes * hour)
     assert found.shape == closes.shape
     for close, value in zip(closes, found, strict=True):
         counted = rates[(settled > close - 8) & (settled <= close)]
-        assert np.isnan(value) if len(counted) == 0 else value == pytest.approx(counted.sum())
+        alone = 0 <= close < apart  # one settlement: it might be an eight-hourly one
+        whole = alone or 8 - apart <= close < settled[-1] + apart
+        assert value == pytest.approx(counted.sum()) if whole else np.isnan(value)
+
+
+@pytest.mark.parametrize("missing", [24, 20])
+def test_funding_of_which_a_settlement_is_missing_is_not_known(missing):
+    hour = Timeframe.H1.milliseconds
+    settled = np.array([at for at in range(0, 28, 4) if at != missing], dtype=np.int64)
+    found = funding_at(settled * hour, np.full(len(settled), -0.0002), np.array([24]) * hour)
+    assert np.isnan(found).all()
 
 
 def test_funding_that_settles_every_eight_hours_is_the_newest_rate_to_the_last_bit():

@@ -150,6 +150,13 @@ def test_places_are_of_each_category_and_those_included_have_theirs_first() -> N
         assert members == {"AUSDT": "included", "HUSDT": "chosen", "GUSDT": "chosen"}
 
 
+@pytest.mark.parametrize("field", ["named", "excluded"])
+def test_what_can_not_be_traded_any_more_agrees_with_any_lists(field: str) -> None:
+    rules = replace(ALL, **{field: frozenset({"AUSDT"})})
+    assert rules.agree("AUSDT", UniverseReason.NOT_TRADABLE)
+    assert rules.agree("BUSDT", UniverseReason.NOT_TRADABLE)
+
+
 def test_a_choice_agrees_with_the_lists_it_was_made_by_and_with_no_others() -> None:
     lists = [ALL, *(replace(ALL, **{name: frozenset({"AUSDT"})}) for name in ("named", "excluded", "included"))]
     for rules in lists:

@@ -138,7 +138,7 @@ async def test_a_strategy_with_a_mistake_in_it_is_paged_and_the_scans_go_on(data
         async with running_trading(market.settings, market.exchange, LEVEL, clock=True) as trading:
             await until_scanned(trading, 2)
             pages = await trading.events("strategy_failed")
-        assert [page.subject for page in pages] == ["level v1"]
+        assert {page.subject.rpartition(" ")[0] for page in pages} == {"level v1"}, "once a day while it lasts"
         assert not await outside.events("scan_failed")
 
 

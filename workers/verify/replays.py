@@ -14,6 +14,7 @@ from db.replaying import NotReplayable, decision_name, load_scan
 from domain.digests import Part
 from domain.replay_views import ReplayView
 from domain.strategies import STRATEGIES
+from domain.strategies.contract import StrategyParameters
 from workers.verify.verdict import Figures, Finding, Kind
 
 SAMPLE: Final = 5
@@ -36,20 +37,22 @@ class ReplayJudge:
             figures.decisions_replayed += 1
             if name in self._same:
                 continue
-            findings = await _asked_again(session, scan)
-            if not findings:
+            findings, settled = await _asked_again(session, scan)
+            if settled and not findings:
                 self._same.add(name)
             found += findings
         return found
 
 
-async def _asked_again(session: AsyncSession, scan: StrategyScan) -> list[Finding]:
+async def _asked_again(session: AsyncSession, scan: StrategyScan) -> tuple[list[Finding], bool]:
+    """What is found, and whether every number of the answer could be compared."""
     name = decision_name(scan)
     try:
         asked = await load_scan(session, scan, STRATEGIES)
     except NotReplayable as error:
-        return [Finding(Kind.DECISIONS_DIFFER, name, f"decision {name} can't be asked again: {error}")]
-    return [*_findings(await asyncio.to_thread(asked.again))]
+        return [Finding(Kind.DECISIONS_DIFFER, name, f"decision {name} can't be asked again: {error}")], True
+    told = await asyncio.to_thread(asked.again)
+    return [*_findings(told)], not told.changed_inputs
 
 
 def _findings(told: ReplayView) -> Iterator[Finding]:
@@ -66,11 +69,22 @@ def _findings(told: ReplayView) -> Iterator[Finding]:
     names = [
         f"{each.name} of {each.symbol or told.strategy} was {each.was} and is {each.now}"
         for each in told.differences
-        if not (told.changed_inputs and each.name.startswith(_BY_INPUTS))
+        if not (_follows_from_inputs(told, each.symbol) and each.name.startswith(_BY_INPUTS))
     ]
     names += [f"gate {each.gate} of {each.symbol} says something else" for each in told.verdicts]
     if names:
         yield Finding(Kind.DECISIONS_DIFFER, told.decision, f"decision {told.decision} asked again: {'; '.join(names)}")
+
+
+def _follows_from_inputs(told: ReplayView, symbol: str | None) -> bool:
+    """Whether an input of the symbol's own is another one now, or one that all symbols are judged against."""
+    changed = {each.symbol for each in told.changed_inputs}
+    ranked = STRATEGIES[told.strategy].needs(_defaults(told.strategy), STRATEGIES[told.strategy].timeframe).benchmark
+    return bool(changed) and (ranked is not None or symbol in changed or not symbol or not all(changed))
+
+
+def _defaults(strategy: str) -> StrategyParameters:
+    return STRATEGIES[strategy].parameters()
 
 
 async def _sample(session: AsyncSession, epoch: str) -> Sequence[StrategyScan]:

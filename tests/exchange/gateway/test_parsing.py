@@ -282,9 +282,18 @@ _TICKER: dict[str, Any] = {"symbol": "BTCUSDT", "lastPrice": "60000", "markPrice
 
 @pytest.mark.parametrize(
     ("told", "rate"),
-    [({"fundingRate": "-0.0001"}, "-0.0001"), ({"fundingRate": "0"}, "0"), ({"fundingRate": ""}, None), ({}, None)],
+    [
+        ({"fundingRate": "-0.0001", "fundingIntervalHour": "8"}, "-0.0001"),
+        ({"fundingRate": "-0.0002", "fundingIntervalHour": "1"}, "-0.0016"),
+        ({"fundingRate": "0", "fundingIntervalHour": "4"}, "0"),
+        ({"fundingRate": "-0.0001"}, None),
+        ({"fundingRate": "", "fundingIntervalHour": "8"}, None),
+        ({}, None),
+    ],
 )
-def test_a_funding_rate_of_zero_is_one_and_an_empty_one_is_none(told: dict[str, str], rate: str | None) -> None:
+def test_a_funding_rate_is_of_eight_hours_zero_is_one_and_an_untold_one_is_none(
+    told: dict[str, str], rate: str | None
+) -> None:
     at = datetime(2025, 1, 1, tzinfo=UTC)
     ticker = parsing.ticker(Category.LINEAR, {**_TICKER, "nextFundingTime": "1735718400000", **told}, at)
     assert ticker.funding_rate == (None if rate is None else Decimal(rate))
