@@ -128,7 +128,7 @@ async def test_a_regime_that_is_not_known_lets_nobody_go(desk: ExitDesk) -> None
 
 
 async def test_only_strategies_whose_timeframe_closes_are_asked(desk: ExitDesk) -> None:
-    await _configure(desk, LEAVES)
+    await _configure(desk, LEAVES, regime_exit="hold")
     await desk.regime(Regime.BEAR)
     await hold(desk.database, "BTCUSDT", BEFORE)
     assert (await desk.exits(Timeframe.M15)).position_ids == []

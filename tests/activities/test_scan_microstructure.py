@@ -73,7 +73,7 @@ async def desk(database: str, paper_exchange: Callable[..., PaperExchange]) -> A
     paper = paper_exchange("--symbols", "BTCUSDT", "ETHUSDT", "SOLUSDT", "--speed", "step")
     data = Database(database)
     await configure(data, {}, timeframe="4h", category="linear")
-    await set_setting(data, "universe", ["SOLUSDT"])
+    await set_setting(data, "universe_min_turnover_usd", "1000000000000000")  # nobody is chosen
     async with gateway(paper, http_timeout_seconds=20.0) as exchange:
         clock = await exchange.market_clock()
         yield CuriousDesk(data, exchange, ScanRequest(epoch=clock.epoch, close_at=clock.now, timeframes=[H4]))
@@ -125,6 +125,7 @@ async def test_a_longer_window_has_the_funding_of_its_beginning_fetched_too(desk
 
 
 async def test_markets_a_strategy_needs_are_stored_though_they_are_not_of_the_universe(desk: CuriousDesk) -> None:
+    await set_setting(desk.database, "universe", ["ETHUSDT", "SOLUSDT"])
     await desk.complete()
     async with desk.database.session() as session:
         rows = (
@@ -134,9 +135,10 @@ async def test_markets_a_strategy_needs_are_stored_though_they_are_not_of_the_un
         ("linear", "BTCUSDT"),
         ("linear", "ETHUSDT"),
         ("linear", "SOLUSDT"),
+        ("spot", "ETHUSDT"),
         ("spot", "SOLUSDT"),
     ]
-    assert [row.launched_at is not None for row in rows] == [True, True, True, False]
+    assert [row.launched_at is not None for row in rows] == [True, True, True, False, False]
 
 
 async def test_a_panel_has_the_regime_of_every_bars_close(desk: CuriousDesk) -> None:

@@ -90,7 +90,9 @@ async def test_funding_is_what_was_settled_by_the_bars_close_and_unknown_when_th
     assert closes == [timedelta(hours=hours) for hours in (4, 8, 12, 16, 20, 24)]
     nan = np.nan
     np.testing.assert_array_equal(panel.funding_rate[0], [0.0001, -0.0002, -0.0002, nan, nan, nan])
-    np.testing.assert_array_equal(panel.funding_rate[1], [0.75, 0.375, 0.125, nan, nan, nan], "every four hours")
+    np.testing.assert_array_equal(
+        panel.funding_rate[1], [0.75, 0.375, nan, nan, nan, nan], "every four hours: one is missing"
+    )
 
 
 async def test_stamps_that_are_missing_are_named_by_series_interval_and_symbol(data: Database) -> None:
