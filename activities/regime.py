@@ -95,7 +95,7 @@ class RegimeRecorder:
         One that doesn't answer is asked again by further attempts of the activity, and then gone without.
         """
         windows = _windows(first, last)
-        edges = [_edge(window) for window in windows]
+        edges = [window.newest for window in windows]
         try:  # apart: a window that lacks its beginning must not keep its end from being waited for
             await self._completion.complete(windows, last)
             await self._completion.complete(edges, last)
@@ -161,11 +161,6 @@ def _window(timeframe: Timeframe, bars: int, first: datetime, last: datetime) ->
     start, end = timeframe.floor(first) - bars * timeframe.duration, timeframe.floor(last)
     length = timeframe.duration
     return Window(REGIME_CATEGORY, timeframe, (REGIME_SYMBOL,), start, end - length, (end - start) // length)
-
-
-def _edge(window: Window) -> Window:
-    """The window's last candle."""
-    return Window(window.category, window.timeframe, window.symbols, window.last, window.last, 1)
 
 
 async def _bars(session: AsyncSession, window: Window) -> Bars:

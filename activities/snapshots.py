@@ -22,6 +22,7 @@ from db.models import PortfolioHourlySnapshot
 from db.repositories import snapshots as rows
 from db.repositories.balances import sizes_before
 from db.repositories.foreign import executed_by_others
+from db.repositories.reconciliations import unknown_executions
 from db.session import Database
 from domain.clock import MarketClock
 from domain.market import Category, Side
@@ -198,7 +199,7 @@ class SnapshotActivities:
             if execution.exec_type != "Funding" and execution.executed_at <= hour
         }
         async with self._database.session() as session:
-            missing = await rows.unknown_executions(session, executed)
+            missing = await unknown_executions(session, executed)
         if missing:
             raise failure(NOT_YET, f"{len(missing)} executions up to {hour:%H:%M} are not recorded yet")
 

@@ -12,7 +12,6 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.chunks import in_chunks
 from db.models import (
     CandleRow,
     ExecutionApplication,
@@ -77,14 +76,6 @@ async def raise_snapshot_cursor(session: AsyncSession, epoch: str, hour: datetim
         .where(MarketClockCursor.epoch == epoch, MarketClockCursor.snapshot_until < hour)
         .values(snapshot_until=hour)
     )
-
-
-async def unknown_executions(session: AsyncSession, exec_ids: Collection[str]) -> set[str]:
-    """Those of ``exec_ids`` that are not recorded."""
-    known: set[str] = set()
-    for chunk in in_chunks(sorted(exec_ids)):
-        known |= set(await session.scalars(select(OrderExecution.exec_id).where(OrderExecution.exec_id.in_(chunk))))
-    return set(exec_ids) - known
 
 
 async def ledger_at(session: AsyncSession, epoch: str, after: datetime, until: datetime) -> LedgerAt:
