@@ -44,7 +44,10 @@ class CandleCompletion:
 
         How many candles came by REST. Raises the exchange's errors.
         """
-        found = await self.missing(windows)
+        return await self.fill(windows, await self.missing(windows), close_at)
+
+    async def fill(self, windows: Sequence[Window], found: Mapping[Series, Sequence[Hole]], close_at: datetime) -> int:
+        """The same, with what is known to be missing of ``windows``."""
         edges = {series: only for series, only in found.items() if _is_edge(series, only, close_at)}
         fetched = await self._fetch({series: gaps for series, gaps in found.items() if series not in edges})
         while edges and await self._within_grace(close_at):

@@ -79,7 +79,7 @@ class DecisionActivities:
             known = await self._decided_before(request)
             if known is not None:
                 return known
-            evaluated = await evaluate_due(self._database, self._strategies, request)
+            evaluated = await self._evaluate(request)
             wishes = [Wish(each, candidate) for each in evaluated for candidate in each.candidates()]
             wishes.sort(key=lambda wish: scan_order(wish.by.due.config.strategy, wish.candidate))
             market = await self._read_market(request, wishes)
@@ -96,6 +96,12 @@ class DecisionActivities:
             signals = await accepted_signals(session, request.epoch, request.close_at)
             accepted = [await _accepted(session, signal) for signal in signals]
             return Decided(accepted=accepted, candidates=scan.candidates)
+
+    async def _evaluate(self, request: ScanRequest) -> list[Evaluated]:
+        try:
+            return await evaluate_due(self._database, self._exchange, self._strategies, request)
+        except ExchangeError as error:
+            raise failure(EXCHANGE_UNAVAILABLE, f"can't complete the microstructure: {error}") from error
 
     async def _read_market(self, request: ScanRequest, wishes: Sequence[Wish]) -> MarketReadings:
         wanted = {(wish.by.due.config.category, wish.candidate.symbol) for wish in wishes}

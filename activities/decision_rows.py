@@ -159,7 +159,11 @@ def _finite(seconds: float) -> float | None:
 
 def _windows(evaluated: Evaluated) -> dict[str, Any]:
     """Enough to load the very same candles again."""
-    return {str(timeframe): _window(panel) for timeframe, panel in evaluated.panels.items()}
+    windows = {str(timeframe): _window(panel) for timeframe, panel in evaluated.panels.items()}
+    if evaluated.looked_at is not None:
+        looked_at = {"symbols": list(evaluated.looked_at.symbols), "bars": evaluated.looked_at.bars}
+        windows[str(evaluated.due.config.timeframe)]["microstructure"] = looked_at
+    return windows
 
 
 def _window(panel: Panel) -> dict[str, Any]:

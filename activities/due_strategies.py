@@ -68,6 +68,15 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class MicrostructureWanted:
+    """What a strategy that wants to enter looks at besides candles: the kinds that ``needs`` names, of the symbols of
+    ``window`` (of its own timeframe), over its bars."""
+
+    needs: Needs
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
 class _Markets:
     """What is known to be listed, what of it is the universe, by which rules, and what each strategy holds."""
 
@@ -116,6 +125,13 @@ def windows_of(due: DueStrategy, close_at: datetime) -> list[Window]:
         _window(due.config.category, timeframe, due.symbols, bars, close_at)
         for timeframe, bars in due.needs.candles.items()
     ]
+
+
+def microstructure_of(due: DueStrategy, symbols: Sequence[str], close_at: datetime) -> MicrostructureWanted:
+    """What the strategy looks at of ``symbols``, which it wants to enter at ``close_at``."""
+    bars = min(due.needs.microstructure_bars, due.needs.candles[due.config.timeframe])
+    window = _window(due.config.category, due.config.timeframe, tuple(symbols), bars, close_at)
+    return MicrostructureWanted(due.needs, window)
 
 
 def together(windows: Iterable[Window]) -> list[Window]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.due_strategies import DueStrategy, ScanRequest, due_strategies
+from activities.due_strategies import DueStrategy, ScanRequest, due_strategies, microstructure_of
+from activities.scan_microstructure import complete_microstructure
 from activities.strategy_panels import Panels, evaluate, load_panels
 from db.repositories.audit import record_event, told_ever
+from db.repositories.panel_microstructure import LookedAt, with_microstructure
 from db.session import Database
 from domain.candidates import Candidate, Scored, candidates, scores
-from domain.digests import Digests, panel_digests
+from domain.digests import Digests, candle_digests, panel_digests
 from domain.strategies.contract import Evaluation, Panel, Strategy
+from exchange.protocol import Exchange
 from observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -26,11 +29,13 @@ STRATEGY_FAILED = "strategy_failed"
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A strategy's answer to its panels, and the digests of their numbers by timeframe."""
+    """A strategy's answer to its panels, whose microstructure it looked at (None: it needs none), and the digests of
+    the panels' numbers by timeframe."""
 
     due: DueStrategy
     panels: Panels
     evaluation: Evaluation
+    looked_at: LookedAt | None
     digests: Mapping[str, Digests]
 
     @property
@@ -57,18 +62,60 @@ class Evaluated:
         return {symbol: bars for symbol, bars in zip(self.panel.symbols, absent.tolist(), strict=True) if bars}
 
 
-async def evaluate_due(database: Database, strategies: Mapping[str, Strategy], request: ScanRequest) -> list[Evaluated]:
-    """Every due strategy's answer, by name, but for one that raises: that one is paged, the others decide."""
+async def evaluate_due(
+    database: Database, exchange: Exchange, strategies: Mapping[str, Strategy], request: ScanRequest
+) -> list[Evaluated]:
+    """Every due strategy's answer, by name, but for one that raises: that one is paged, the others decide.
+
+    Candles say who wants to enter; of those the exchange is then asked for the microstructure. Raises its errors.
+    """
     async with database.session() as session:
         asked = await due_strategies(session, strategies, request.timeframes)
+        loaded = await load_panels(session, asked, request.close_at, request.epoch)
     found = []
-    for due in asked:
-        async with database.session() as session:
-            panels = await load_panels(session, due, request.close_at, request.epoch)
+    for due, panels in zip(asked, loaded, strict=True):
         evaluation = await answer_of(database, due, panels, request.close_at)
         if evaluation is not None:
-            found.append(Evaluated(due, panels, evaluation, await asyncio.to_thread(_digests, panels)))
+            found.append(Evaluated(due, panels, evaluation, None, {}))
+    found = await _looked_at(database, exchange, found, request.close_at)
+    return await asyncio.to_thread(_with_digests, found)
+
+
+async def _looked_at(
+    database: Database, exchange: Exchange, evaluated: Sequence[Evaluated], close_at: datetime
+) -> list[Evaluated]:
+    """The same answers with the microstructure of the candidates, where it is needed."""
+    wanted = {
+        each.due.config.strategy: microstructure_of(each.due, sorted(one.symbol for one in each.candidates()), close_at)
+        for each in evaluated
+        if each.due.needs.microstructure
+    }
+    entering = [each for each in wanted.values() if each.window.symbols]
+    if entering:
+        await complete_microstructure(database, exchange, entering, close_at)
+    found = []
+    for each in evaluated:
+        if each.due.config.strategy in wanted:
+            window = wanted[each.due.config.strategy].window
+            each = await _asked_again(database, each, LookedAt(window.symbols, window.bars), close_at)
+        if each is not None:
+            found.append(each)
     return found
+
+
+async def _asked_again(
+    database: Database, before: Evaluated, looked_at: LookedAt, close_at: datetime
+) -> Evaluated | None:
+    """The answer once the microstructure of ``looked_at`` is known, None when the strategy raises. Without candidates
+    it is the answer of before: candles alone say who is one."""
+    due = before.due
+    async with database.session() as session:
+        own = await with_microstructure(session, before.panel, due.config.category, due.needs, looked_at)
+    panels = {**before.panels, due.config.timeframe: own}
+    evaluation: Evaluation | None = before.evaluation
+    if looked_at.symbols:
+        evaluation = await answer_of(database, due, panels, close_at)
+    return None if evaluation is None else replace(before, panels=panels, evaluation=evaluation, looked_at=looked_at)
 
 
 async def answer_of(database: Database, due: DueStrategy, panels: Panels, close_at: datetime) -> Evaluation | None:
@@ -93,5 +140,17 @@ async def _tell_failed(session: AsyncSession, due: DueStrategy, error: Exception
         record_event(session, STRATEGY_FAILED, subject, who="scan", severity="page", detail=detail)
 
 
-def _digests(panels: Panels) -> dict[str, Digests]:
-    return {str(timeframe): panel_digests(panel) for timeframe, panel in panels.items()}
+def _with_digests(evaluated: Sequence[Evaluated]) -> list[Evaluated]:
+    """Strategies that look at the same candles have them digested once."""
+    known: dict[tuple[object, ...], list[str]] = {}
+
+    def digested(due: DueStrategy, panel: Panel) -> Digests:
+        same = (due.config.category, panel.timeframe, panel.symbols, len(panel.open_time))
+        if same not in known:
+            known[same] = candle_digests(panel)
+        return panel_digests(panel, known[same])
+
+    return [
+        replace(each, digests={str(frame): digested(each.due, panel) for frame, panel in each.panels.items()})
+        for each in evaluated
+    ]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import BaseModel
 from temporalio import activity
 
 from activities.beating import beating
-from activities.candle_completion import CandleCompletion
+from activities.candle_completion import CandleCompletion, Series
 from activities.due_strategies import (
     DueStrategy,
     ScanRequest,
+    Window,
     due_strategies,
     together,
     windows_of,
 )
 from activities.failures import EXCHANGE_UNAVAILABLE, failure
-from activities.scan_microstructure import complete_microstructure
 from activities.strategies_in_use import needed_markets
 from activities.universe import listed_universe
 from activities.universe_choice import choice_is_due
@@ -80,22 +81,26 @@ class ScanCandleActivities:
             try:
                 await self._learn_instruments()
                 due = await self._due(request)
-                fetched = await self._fetched(due, request.close_at)
-                await complete_microstructure(self._database, self._exchange, due, request.close_at)
+                fetched, missing = await self._complete(due, request.close_at)
             except ExchangeError as error:
                 raise failure(EXCHANGE_UNAVAILABLE, f"can't complete the candles: {error}") from error
             return Completeness(
                 symbols=len({(one.config.category, symbol) for one in due for symbol in one.symbols}),
                 fetched=fetched,
-                gaps=await self._gaps(due, request.close_at),
+                gaps=await self._gaps(due, missing, request.close_at),
             )
 
-    async def _fetched(self, due: Sequence[DueStrategy], close_at: datetime) -> int:
+    async def _complete(self, due: Sequence[DueStrategy], close_at: datetime) -> tuple[int, set[Series]]:
+        """How many candles were fetched, and the series that lack some all the same."""
         windows = together(window for one in due for window in windows_of(one, close_at))
-        just_closed = [each.newest for each in windows if each.last + each.timeframe.duration == close_at]
-        fetched = await self._completion.complete(windows, close_at)
+        missing = await self._completion.missing(windows)
+        if not missing:  # as a rule: the stream stored what closed
+            return 0, set()
+        fetched = await self._completion.fill(windows, missing, close_at)
         # apart: a symbol whose history is shorter than a window must not keep its newest candle from being waited for
-        return fetched + await self._completion.complete(just_closed, close_at)
+        just_closed = [each.newest for each in windows if each.last + each.timeframe.duration == close_at]
+        fetched += await self._completion.complete(just_closed, close_at)
+        return fetched, set(await self._completion.missing(windows))
 
     async def _learn_instruments(self) -> None:
         """Ask the exchange what it lists if nothing is known yet, or not of a symbol that a strategy needs: the market
@@ -118,11 +123,21 @@ class ScanCandleActivities:
         async with self._database.session() as session:
             return await due_strategies(session, self._strategies, request.timeframes)
 
-    async def _gaps(self, due: Sequence[DueStrategy], close_at: datetime) -> list[Gap]:
+    async def _gaps(self, due: Sequence[DueStrategy], incomplete: Collection[Series], close_at: datetime) -> list[Gap]:
+        """What each strategy lacks of the ``incomplete`` series: a longer window may lack what it doesn't need."""
         gaps = []
         for one in due:
+            windows = [_only(window, incomplete) for window in windows_of(one, close_at)]
             missing: dict[str, int] = {}
-            for (_, symbol, _), found in (await self._completion.missing(windows_of(one, close_at))).items():
+            for (_, symbol, _), found in (
+                await self._completion.missing([each for each in windows if each.symbols])
+            ).items():
                 missing[symbol] = missing.get(symbol, 0) + sum(hole.bars for hole in found)
             gaps += [Gap(strategy=one.config.strategy, symbol=symbol, bars=bars) for symbol, bars in missing.items()]
         return sorted(gaps, key=lambda gap: (gap.strategy, gap.symbol))
+
+
+def _only(window: Window, series: Collection[Series]) -> Window:
+    """``window`` for those of its symbols that are among ``series``."""
+    chosen = (each for each in window.symbols if (window.category, each, window.timeframe) in series)
+    return replace(window, symbols=tuple(chosen))

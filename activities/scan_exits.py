@@ -100,7 +100,7 @@ class ScanExitActivities:
             held = [each for each in held if await _held_long_enough(session, each, request.close_at)]
             if not held:
                 return []
-            panels = await load_panels(session, due, request.close_at, request.epoch)
+            (panels,) = await load_panels(session, [due], request.close_at, request.epoch)
         evaluation = await answer_of(self._database, due, panels, request.close_at)
         if evaluation is None:
             return []

@@ -1,4 +1,4 @@
-"""Funding for a scan: every settlement up to the close, of the perpetuals of strategies that ask for it."""
+"""Funding for a scan: every settlement up to the close, of the perpetuals that somebody wants to enter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from activities.due_strategies import DueStrategy, windows_of
+from activities.due_strategies import MicrostructureWanted
 from db.repositories.funding_rates import settled_reach, upsert_funding_rates
 from db.session import Database
 from domain.candle import EPOCH
@@ -27,38 +27,37 @@ _ASK_AGAIN_SECONDS = 0.25
 async def fetch_funding(
     database: Database,
     exchange: Exchange,
-    due: Sequence[DueStrategy],
+    wanted: Sequence[MicrostructureWanted],
     close_at: datetime,
     room: asyncio.Semaphore,
 ) -> None:
     """Store the settlements that decisions at ``close_at`` look at; what the exchange doesn't tell is unknown."""
-    begins = _begins(due, close_at)
+    begins = _begins(wanted)
     patience_ends = time.monotonic() + _PATIENCE_SECONDS
     asked: set[str] = set()  # for the whole of it: what a young perpetual lacks of its beginning never comes
-    while wanted := await _wanted(database, begins, close_at, asked):
+    missing = await _missing(database, begins, close_at, asked)
+    while missing:
         await asyncio.gather(
-            *(_fetch(room, database, exchange, symbol, start, close_at) for symbol, start in wanted.items())
+            *(_fetch(room, database, exchange, symbol, start, close_at) for symbol, start in missing.items())
         )
-        asked |= wanted.keys()
-        if not _settles_at(close_at) or time.monotonic() > patience_ends:
+        asked |= missing.keys()
+        missing = await _missing(database, begins, close_at, asked)
+        if not missing or not _settles_at(close_at) or time.monotonic() > patience_ends:
             return
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
-def _begins(due: Sequence[DueStrategy], close_at: datetime) -> Mapping[str, datetime]:
+def _begins(wanted: Sequence[MicrostructureWanted]) -> Mapping[str, datetime]:
     """By symbol, after when a settlement counts: one interval before its first bar closes."""
     begins: dict[str, datetime] = {}
-    for one in due:
-        if not one.needs.funding_rate:
-            continue
-        for window in windows_of(one, close_at):
-            if window.timeframe is one.config.timeframe:
-                begin = window.first + window.timeframe.duration - FUNDING_INTERVAL
-                begins |= {symbol: min(begin, begins.get(symbol, begin)) for symbol in window.symbols}
+    for one in wanted:
+        if one.needs.funding_rate:
+            begin = one.window.first + one.window.timeframe.duration - FUNDING_INTERVAL
+            begins |= {symbol: min(begin, begins.get(symbol, begin)) for symbol in one.window.symbols}
     return begins
 
 
-async def _wanted(
+async def _missing(
     database: Database, begins: Mapping[str, datetime], close_at: datetime, asked: Collection[str]
 ) -> Mapping[str, datetime]:
     """From when on to ask, by symbol. What is stored has no gaps: it was stored in one go up to a close. Who was
@@ -67,14 +66,14 @@ async def _wanted(
         return {}
     async with database.session() as session:
         reach = await settled_reach(session, list(begins), min(begins.values()), close_at)
-    wanted = {}
+    missing = {}
     for symbol, begin in begins.items():
         oldest, newest = reach.get(symbol, (close_at, EPOCH))
         if oldest > begin + FUNDING_INTERVAL and symbol not in asked:
-            wanted[symbol] = begin + _MILLISECOND
+            missing[symbol] = begin + _MILLISECOND
         elif newest + _SHORTEST_INTERVAL <= close_at:
-            wanted[symbol] = newest + _MILLISECOND
-    return wanted
+            missing[symbol] = newest + _MILLISECOND
+    return missing
 
 
 async def _fetch(

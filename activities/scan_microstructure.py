@@ -1,4 +1,4 @@
-"""Microstructure for a scan: of all kinds, for the strategies that ask for it."""
+"""Microstructure for a scan: of all kinds, of those that somebody wants to enter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from activities.due_strategies import DueStrategy
+from activities.due_strategies import MicrostructureWanted
 from activities.scan_funding import fetch_funding
 from activities.scan_stamps import fetch_stamps
 from activities.scan_takers import takers_counted
@@ -18,11 +18,14 @@ _AT_ONCE = 8
 
 
 async def complete_microstructure(
-    database: Database, exchange: Exchange, due: Sequence[DueStrategy], close_at: datetime
+    database: Database, exchange: Exchange, wanted: Sequence[MicrostructureWanted], close_at: datetime
 ) -> None:
     """Have everything stored that can be known by ``close_at``; the rest is a gate's matter. Raises the exchange's
-    errors only for its clock."""
+    errors only for its clock.
+
+    Of candidates alone: the exchange tells it symbol by symbol, and a whole market would take seconds to ask.
+    """
     room = asyncio.Semaphore(_AT_ONCE)
-    await takers_counted(database, exchange, due, close_at)
-    await fetch_stamps(database, exchange, due, close_at, room)
-    await fetch_funding(database, exchange, due, close_at, room)
+    await takers_counted(database, exchange, wanted, close_at)
+    await fetch_stamps(database, exchange, wanted, room)
+    await fetch_funding(database, exchange, wanted, close_at, room)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.due_strategies import DueStrategy, windows_of
+from activities.due_strategies import MicrostructureWanted
 from db.models import LongShortRatioRow, OpenInterestRow
 from db.repositories.long_short import upsert_long_short
 from db.repositories.open_interest import upsert_open_interest
@@ -58,13 +58,12 @@ _SERIES = (
 async def fetch_stamps(
     database: Database,
     exchange: Exchange,
-    due: Sequence[DueStrategy],
-    close_at: datetime,
+    wanted: Sequence[MicrostructureWanted],
     room: asyncio.Semaphore,
 ) -> None:
     """The stamps of every bar's open, for strategies that ask for them; what the exchange doesn't tell is unknown."""
     for series in _SERIES:
-        missing = await _missing(database, series, due, close_at)
+        missing = await _missing(database, series, wanted)
         await asyncio.gather(
             *(
                 _fetch(room, database, exchange, series, timeframe, symbol, stamps)
@@ -74,15 +73,14 @@ async def fetch_stamps(
 
 
 async def _missing(
-    database: Database, series: _Series, due: Sequence[DueStrategy], close_at: datetime
+    database: Database, series: _Series, wanted: Sequence[MicrostructureWanted]
 ) -> dict[tuple[Timeframe, str], list[datetime]]:
     missing: dict[tuple[Timeframe, str], list[datetime]] = {}
     async with database.session() as session:
-        for one in due:
-            timeframe = one.config.timeframe
+        for one in wanted:
+            window, timeframe = one.window, one.window.timeframe
             if not series.needed(one.needs) or timeframe in _NO_STAMPS:
                 continue
-            (window,) = (each for each in windows_of(one, close_at) if each.timeframe is timeframe)
             found = await missing_stamps(session, series.row, timeframe, window.symbols, window.first, window.last)
             for symbol, stamps in found.items():
                 known = missing.setdefault((timeframe, symbol), [])

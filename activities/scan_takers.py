@@ -9,20 +9,23 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.due_strategies import DueStrategy
+from activities.due_strategies import MicrostructureWanted
+from db.repositories.panel_microstructure import LookedAt, with_microstructure
 from db.repositories.panels import load_panel
 from db.repositories.settings import current_settings
 from db.session import Database
 from domain.candle import Timeframe
 from domain.market import Category
+from domain.strategies.contract import Needs
 from exchange.protocol import Exchange
 
+_TAKERS = Needs(candles={Timeframe.M15: 1}, taker_volume=True)
 _POLL_SECONDS = 0.02
 _STEP_PATIENCE_SECONDS = 2.0
 
 
 async def takers_counted(
-    database: Database, exchange: Exchange, due: Sequence[DueStrategy], close_at: datetime
+    database: Database, exchange: Exchange, asked: Sequence[MicrostructureWanted], close_at: datetime
 ) -> None:
     """Wait until the trades of the quarter hour that ended at ``close_at`` are summed for those who ask for them.
 
@@ -30,9 +33,9 @@ async def takers_counted(
     can't be waited for: a bar that isn't known is a gate's matter.
     """
     wanted: dict[Category, set[str]] = {}
-    for one in due:
+    for one in asked:
         if one.needs.taker_volume:
-            wanted.setdefault(one.config.category, set()).update(one.symbols)
+            wanted.setdefault(one.window.category, set()).update(one.window.symbols)
     if not wanted:
         return
     ends = await _patience_ends(database, exchange, close_at)
@@ -51,7 +54,8 @@ async def takers_counted(
 async def uncounted(session: AsyncSession, category: Category, symbols: Sequence[str], close_at: datetime) -> list[str]:
     """Symbols with a candle of the quarter hour that ended at ``close_at`` whose takers don't add up to it (yet)."""
     quarter = Timeframe.M15.floor(close_at) - Timeframe.M15.duration
-    panel = await load_panel(session, category, Timeframe.M15, symbols, quarter, quarter, taker_volume=True)
+    candles = await load_panel(session, category, Timeframe.M15, symbols, quarter, quarter)
+    panel = await with_microstructure(session, candles, category, _TAKERS, LookedAt(symbols, 1))
     assert panel.taker_buy_share is not None
     told = panel.volume[:, 0] > 0
     known = panel.taker_buy_share[:, 0] >= 0

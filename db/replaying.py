@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.cursors import decode_cursor
 from db.models import BtcMarketStateHistory, Signal, StrategyScan
+from db.repositories.panel_microstructure import LookedAt
 from db.repositories.regimes import regime_fact
 from db.repositories.strategies import config_history
 from db.repositories.strategy_panels import PanelRows, load_strategy_panels
@@ -204,5 +205,13 @@ async def _panels(
         Timeframe(timeframe): (datetime.fromisoformat(each["first_open"]), datetime.fromisoformat(each["last_open"]))
         for timeframe, each in scan.windows.items()
     }
-    rows = PanelRows(scan.epoch, Category(scan.category), Timeframe(scan.timeframe), scan.symbols, spans)
+    looked_at = scan.windows[scan.timeframe].get("microstructure")
+    rows = PanelRows(
+        scan.epoch,
+        Category(scan.category),
+        Timeframe(scan.timeframe),
+        scan.symbols,
+        spans,
+        LookedAt(**looked_at) if looked_at is not None else None,  # decisions of before looked at everybody's
+    )
     return await load_strategy_panels(session, rows, needs, known_by=scan.recorded_wall)

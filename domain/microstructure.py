@@ -21,6 +21,12 @@ FUNDING_INTERVAL: Final = timedelta(hours=8)
 _FUNDING_MS = FUNDING_INTERVAL // timedelta(milliseconds=1)
 
 
+def funding_bars(timeframe: Timeframe) -> int:
+    """How many of the last bars the newest funding is told from: enough for three settlements, which say how often the
+    perpetual settles (see ``funding_at``)."""
+    return 1 - (-2 * FUNDING_INTERVAL // timeframe.duration)
+
+
 def taker_buy_share(bought: Floats, sold: Floats, volume: Floats, tolerance: float = TOLERANCE) -> Floats:
     """Share (0 to 1) of what takers traded that they bought; arrays of one shape, base coin.
 

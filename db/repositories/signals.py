@@ -8,17 +8,30 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.chunks import in_chunks
-from db.models import BlockedSignal, Signal, WatchlistScore
+from db.models import BlockedSignal, Signal
 from domain.gate_facts import GateFacts, GateVerdict
 
 DECISION = "decision"
 RESERVATION = "reservation"
 _FACTS = TypeAdapter(GateFacts)
+_SCORE_COLUMNS = ("strategy", "category", "symbol", "score", "evidence", "close_at")
+# Arrays, not a row of values each: a scan of a whole market stores thousands.
+_UPSERT_SCORES = text(
+    """
+    INSERT INTO watchlist AS known (strategy, category, symbol, score, evidence, close_at, updated_at)
+    SELECT strategy, category, symbol, score, CAST(evidence AS jsonb), close_at, clock_timestamp()
+    FROM unnest(
+        CAST(:strategy AS text[]), CAST(:category AS text[]), CAST(:symbol AS text[]), CAST(:score AS float8[]),
+        CAST(:evidence AS text[]), CAST(:close_at AS timestamptz[])
+    ) AS told (strategy, category, symbol, score, evidence, close_at)
+    ON CONFLICT (strategy, category, symbol) DO UPDATE
+    SET score = excluded.score, evidence = excluded.evidence, close_at = excluded.close_at,
+        updated_at = excluded.updated_at
+    """
+)
 
 
 async def add_signal(
@@ -72,14 +85,8 @@ async def accepted_signals(session: AsyncSession, epoch: str, close_at: datetime
 
 async def upsert_scores(session: AsyncSession, scores: Sequence[dict[str, Any]]) -> None:
     """Store watchlist scores ({strategy, category, symbol, score, evidence, close_at}) in place of older ones."""
-    for chunk in in_chunks(scores):
-        statement = insert(WatchlistScore).values(list(chunk))
-        await session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["strategy", "category", "symbol"],
-                set_={
-                    **{name: statement.excluded[name] for name in ("score", "evidence", "close_at")},
-                    "updated_at": func.clock_timestamp(),
-                },
-            )
-        )
+    if not scores:
+        return
+    columns: dict[str, list[Any]] = {name: [each[name] for each in scores] for name in _SCORE_COLUMNS}
+    columns["evidence"] = [json.dumps(each) for each in columns["evidence"]]
+    await session.execute(_UPSERT_SCORES, columns)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.repositories.panel_microstructure import LookedAt, with_microstructure
 from db.repositories.panels import load_panel
 from db.repositories.regimes import levels_at
 from domain.candle import Timeframe
@@ -18,13 +19,15 @@ from domain.strategies.contract import Needs, Panel
 @dataclass(frozen=True, slots=True)
 class PanelRows:
     """Rows and columns of a strategy's panels: its symbols in their order, and by timeframe the open times of the first
-    and the last bar. ``timeframe`` is the one it decides on."""
+    and the last bar. ``timeframe`` is the one it decides on. ``looked_at`` None: at everybody's microstructure, on
+    every bar."""
 
     epoch: str
     category: Category
     timeframe: Timeframe
     symbols: Sequence[str]
     spans: Mapping[Timeframe, tuple[datetime, datetime]]
+    looked_at: LookedAt | None = None
 
 
 async def load_strategy_panels(
@@ -34,28 +37,21 @@ async def load_strategy_panels(
 
     ``known_by`` (wall): a regime that was recorded later is none.
     """
-    panels = {}
-    for timeframe, span in rows.spans.items():
-        if timeframe is rows.timeframe:
-            panels[timeframe] = await _own_panel(session, rows, needs, known_by)
-        else:
-            panels[timeframe] = await load_panel(session, rows.category, timeframe, rows.symbols, *span)
-    return panels
+    panels = {
+        timeframe: await load_panel(session, rows.category, timeframe, rows.symbols, *span)
+        for timeframe, span in rows.spans.items()
+    }
+    own = panels[rows.timeframe]
+    looked_at = rows.looked_at or LookedAt(rows.symbols, len(own.open_time))
+    own = await with_microstructure(session, own, rows.category, needs, looked_at)
+    return panels | {rows.timeframe: await with_regime(session, own, rows.epoch, needs, known_by)}
 
 
-async def _own_panel(session: AsyncSession, rows: PanelRows, needs: Needs, known_by: datetime | None) -> Panel:
-    panel = await load_panel(
-        session,
-        rows.category,
-        rows.timeframe,
-        rows.symbols,
-        *rows.spans[rows.timeframe],
-        taker_volume=needs.taker_volume,
-        open_interest=needs.open_interest,
-        long_short=needs.long_short_ratio,
-        funding=needs.funding_rate,
-    )
+async def with_regime(
+    session: AsyncSession, panel: Panel, epoch: str, needs: Needs, known_by: datetime | None = None
+) -> Panel:
+    """``panel`` with the regime at every bar's close, if it is needed."""
     if not needs.regime:
         return panel
     closes = panel.open_time + panel.timeframe.milliseconds
-    return replace(panel, regime=await levels_at(session, rows.epoch, closes, known_by))
+    return replace(panel, regime=await levels_at(session, epoch, closes, known_by))

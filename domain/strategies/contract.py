@@ -6,10 +6,10 @@ never changes earlier columns. Arithmetic is float64 with NaN for "not known"; a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,10 @@ from domain.regime import Regime
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Regimes = npt.NDArray[np.int8]
+
+
+CANDLE_COLUMNS: Final = ("open", "high", "low", "close", "volume")
+"""The arrays of a panel that are its candles."""
 
 
 class StrategyParameters(BaseModel):
@@ -39,8 +43,9 @@ class Panel:
     nobody asked for it: ``taker_buy_share`` (0 to 1, NaN where it is not completely known), ``open_interest`` (base
     coin) and ``long_short_ratio`` (accounts long / accounts short) as stamped for the bar's open time: what was known
     before the bar closed, and ``funding_rate`` (fraction a settlement interval of 8 h, above 0: longs pay), the
-    newest one settled by the bar's close. ``regime`` is the market's, shape (bars,): ``Regime.level`` of the effective
-    one (see ``domain.regime``) as it was known at each bar's close, ``NO_REGIME`` where there was none.
+    newest one settled by the bar's close. Live it is there for those who want to enter alone. ``regime`` is the
+    market's, shape (bars,): ``Regime.level`` of the effective one (see ``domain.regime``) as it was known at each bar's
+    close, ``NO_REGIME`` where there was none.
     """
 
     timeframe: Timeframe
@@ -61,6 +66,15 @@ class Panel:
         """The instant at which bar ``bar`` (an index, -1 the last) closes."""
         return from_ms(int(self.open_time[bar]) + self.timeframe.milliseconds)
 
+    def part(self, symbols: Sequence[str], bars: int) -> Panel:
+        """Candles of ``symbols``, in this order, over the last ``bars``: views where they can be. All must be there."""
+        place = {symbol: row for row, symbol in enumerate(self.symbols)}
+        rows = [place[symbol] for symbol in symbols]
+        chosen = slice(None) if rows == list(range(len(self.symbols))) else rows
+        first = len(self.open_time) - bars
+        columns = {name: getattr(self, name)[chosen, first:] for name in CANDLE_COLUMNS}
+        return Panel(self.timeframe, tuple(symbols), self.open_time[first:], **columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -68,6 +82,7 @@ class Needs:
 
     ``only``: the symbols it may trade at all, chosen into the universe or not (None: the universe's). ``benchmark``: a
     symbol whose candles are in every panel, tradable or not. ``regime``: the regime at every bar of its own timeframe.
+    ``microstructure_bars``: how many of the last bars its requirements look at.
     """
 
     candles: Mapping[Timeframe, int]
@@ -78,6 +93,12 @@ class Needs:
     regime: bool = False
     only: frozenset[str] | None = None
     benchmark: str | None = None
+    microstructure_bars: int = 1
+
+    @property
+    def microstructure(self) -> bool:
+        """Whether any kind of it is needed."""
+        return self.taker_volume or self.open_interest or self.long_short_ratio or self.funding_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,7 @@ class Evaluation:
     """Per symbol and bar, shape (symbols, bars): entry edge, exit signal, watchlist score 0-100, and the evidence.
 
     ``entry`` is an edge: the condition holds now and did not one bar before. ``evidence`` are indicator values by name.
+    None of them depends on microstructure: that is what requirements are for, and it is asked for when they count.
     """
 
     entry: Bools

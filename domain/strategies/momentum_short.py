@@ -22,6 +22,7 @@ from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.indicators import adx, ema, rate_of_change
 from domain.market import Category, PositionSide
+from domain.microstructure import funding_bars
 from domain.regime import FALLING, Regime
 from domain.strategies.conditions import entry_edge, over, price_under, watchlist_score, whole_candles
 from domain.strategies.contract import Evaluation, Floats, Needs, Panel, Requirement, StrategyParameters
@@ -63,7 +64,12 @@ class MomentumShort:
     def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
         p = cast(MomentumShortParameters, parameters)
         bars = max(p.warm_up_bars, p.roc_bars + 2)
-        return Needs(candles={timeframe: bars}, taker_volume=True, funding_rate=True)
+        return Needs(
+            candles={timeframe: bars},
+            taker_volume=True,
+            funding_rate=True,
+            microstructure_bars=funding_bars(timeframe),
+        )
 
     def evaluate(
         self, panels: Mapping[Timeframe, Panel], timeframe: Timeframe, parameters: StrategyParameters

@@ -54,8 +54,9 @@ class TrendBreakdown:
 
     def needs(self, parameters: StrategyParameters, timeframe: Timeframe) -> Needs:
         p = cast(TrendBreakdownParameters, parameters)
-        bars = max(p.warm_up_bars, p.donchian_bars + 2, _bars_of(p.open_interest_hours, timeframe) + 1)
-        return Needs(candles={timeframe: bars}, open_interest=True)
+        looked_back = _bars_of(p.open_interest_hours, timeframe) + 1
+        bars = max(p.warm_up_bars, p.donchian_bars + 2, looked_back)
+        return Needs(candles={timeframe: bars}, open_interest=True, microstructure_bars=looked_back)
 
     def evaluate(
         self, panels: Mapping[Timeframe, Panel], timeframe: Timeframe, parameters: StrategyParameters

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
@@ -17,7 +19,14 @@ from domain.candle import Timeframe
 from domain.market import Category
 from domain.regime import Regime
 from domain.replay_views import ReplayView
-from domain.strategies.contract import Evaluation, Needs, Panel, Strategy, StrategyParameters
+from domain.strategies.contract import (
+    Evaluation,
+    Needs,
+    Panel,
+    Requirement,
+    Strategy,
+    StrategyParameters,
+)
 from tests.activities.scan_desk import ScanDesk, know_regime, scan_desk
 from tests.support.folders import scratch_folder
 from tests.support.postgres import PostgresServer
@@ -40,10 +49,8 @@ class Paid(Level):
         self, panels: Mapping[Timeframe, Panel], timeframe: Timeframe, parameters: StrategyParameters
     ) -> Evaluation:
         told, panel = super().evaluate(panels, timeframe, parameters), panels[timeframe]
-        assert panel.funding_rate is not None
-        return Evaluation(
-            entry=told.entry, exit=told.exit, score=told.score, evidence={**told.evidence, "rate": panel.funding_rate}
-        )
+        rate = np.full(panel.close.shape, np.nan) if panel.funding_rate is None else panel.funding_rate
+        return replace(told, requirements=(Requirement("rate", rate, np.isfinite(rate), "known"),))
 
 
 STRATEGIES: Mapping[str, Strategy] = {**LEVEL, "paid": Paid()}
@@ -152,9 +159,9 @@ async def test_a_changed_funding_rate_is_named(replays: Replays) -> None:
     async with replays.changed("funding_rates", "rate", "0.0003", "symbol = 'BTCUSDT' AND at = :at", at=settled):
         told = await replays.again(replays.scan("paid"))
         assert inputs(told) == [("15m", "BTCUSDT", "funding_rate")]
-        assert names(told) == {("BTCUSDT", "evidence.rate")}
+        assert names(told) == {("BTCUSDT", "microstructure.rate")}
         [rate] = told.differences
-        assert (rate.was, rate.now) == (0.0001, 0.0003)
+        assert (rate.was["value"], rate.now["value"]) == (0.0001, 0.0003)
         assert (await replays.again(replays.scan("level"))).same
 
 

@@ -11,10 +11,14 @@ import pytest
 from sqlalchemy import delete, func, select
 from temporalio.testing import ActivityEnvironment
 
-from activities.due_strategies import ScanRequest, due_strategies
+from activities.deciding import DecisionActivities
+from activities.due_strategies import DueStrategy, ScanRequest, due_strategies, microstructure_of
 from activities.scan_candles import ScanCandleActivities
+from activities.scan_microstructure import complete_microstructure
 from activities.strategy_panels import load_panels
-from db.models import FundingRateRow, InstrumentRow, LongShortRatioRow, OpenInterestRow
+from db.models import FundingRateRow, InstrumentRow, LongShortRatioRow, OpenInterestRow, StrategyScan
+from db.replaying import load_scan
+from db.repositories.panel_microstructure import LookedAt, with_microstructure
 from db.repositories.regimes import append_regimes
 from db.session import Database
 from domain.candle import Timeframe
@@ -23,7 +27,7 @@ from domain.strategies.contract import Needs, Panel, Strategy, StrategyParameter
 from exchange.bybit import BybitExchange
 from tests.exchange.gateway.paper_gateway import gateway
 from tests.support.paper import PaperExchange
-from tests.workflows.scanning import Level, configure, regime_row, set_setting
+from tests.workflows.scanning import Level, configure, reconfigure, regime_row, set_setting
 
 H4, D1 = Timeframe.H4, Timeframe.D1
 
@@ -40,10 +44,12 @@ class _Curious(Level):
             regime=True,
             only=frozenset({"ETHUSDT"}),
             benchmark="BTCUSDT",
+            microstructure_bars=12,
         )
 
 
 CURIOUS: Mapping[str, Strategy] = {"level": _Curious()}
+SEEN = ("BTCUSDT", "ETHUSDT")
 
 
 @dataclass
@@ -53,15 +59,37 @@ class CuriousDesk:
     request: ScanRequest
 
     async def complete(self) -> None:
+        """Candles, and the microstructure of everything the strategy sees, as if it wanted to enter."""
         activities = ScanCandleActivities(self.database, self.gateway, CURIOUS)
         completed = await ActivityEnvironment().run(activities.complete_candles, self.request)
         assert (completed.symbols, completed.gaps) == (2, [])
+        wanted = microstructure_of(await self.due(), SEEN, self.request.close_at)
+        await complete_microstructure(self.database, self.gateway, [wanted], self.request.close_at)
 
-    async def panels(self) -> Mapping[Timeframe, Panel]:
+    async def due(self) -> DueStrategy:
         async with self.database.session() as session:
             (due,) = await due_strategies(session, CURIOUS, self.request.timeframes)
-            assert due.eligible == {"ETHUSDT"}
-            return await load_panels(session, due, self.request.close_at, self.request.epoch)
+        assert due.eligible == {"ETHUSDT"}
+        return due
+
+    async def panels(self) -> Mapping[Timeframe, Panel]:
+        due = await self.due()
+        async with self.database.session() as session:
+            (panels,) = await load_panels(session, [due], self.request.close_at, self.request.epoch)
+            looked_at = LookedAt(SEEN, due.needs.microstructure_bars)
+            own = await with_microstructure(session, panels[H4], due.config.category, due.needs, looked_at)
+        return {**panels, H4: own}
+
+    async def decide(self) -> StrategyScan:
+        """The candles alone are complete before; what the strategy decided, as it is stored."""
+        activities = ScanCandleActivities(self.database, self.gateway, CURIOUS)
+        await activities.open_scan(self.request)
+        await ActivityEnvironment().run(activities.complete_candles, self.request)
+        assert await self.count(OpenInterestRow) == 0
+        decisions = DecisionActivities(self.database, self.gateway, CURIOUS)
+        await ActivityEnvironment().run(decisions.decide, self.request)
+        async with self.database.session() as session:
+            return (await session.scalars(select(StrategyScan))).one()
 
     async def count(self, row: type) -> int:
         async with self.database.session() as session:
@@ -122,6 +150,36 @@ async def test_a_longer_window_has_the_funding_of_its_beginning_fetched_too(desk
     own = (await desk.panels())[H4]
     assert own.funding_rate is not None
     assert np.isfinite(own.funding_rate).all()
+
+
+async def test_a_scan_asks_for_the_microstructure_of_candidates_and_decides_on_it_again_the_same(
+    desk: CuriousDesk,
+) -> None:
+    await reconfigure(desk.database, parameters={"enter_over": 1.0})
+    decided = await desk.decide()
+    assert decided.candidates == 1
+    assert decided.windows["4h"]["microstructure"] == {"symbols": ["ETHUSDT"], "bars": 12}
+    assert "microstructure" not in decided.windows["1d"]
+    async with desk.database.session() as session:
+        for row in (OpenInterestRow, LongShortRatioRow, FundingRateRow):
+            assert set(await session.scalars(select(row.symbol))) == {"ETHUSDT"}, row
+        asked = await load_scan(session, decided, CURIOUS)
+    own = asked.panels[H4]
+    for known in (own.open_interest, own.long_short_ratio, own.funding_rate):
+        assert known is not None
+        assert np.isfinite(known[1]).all()
+        assert np.isnan(known[0]).all()
+    assert asked.again().same
+
+
+async def test_a_scan_that_wants_nobody_asks_for_no_microstructure(desk: CuriousDesk) -> None:
+    decided = await desk.decide()
+    assert decided.candidates == 0
+    assert decided.windows["4h"]["microstructure"] == {"symbols": [], "bars": 12}
+    assert [await desk.count(row) for row in (OpenInterestRow, LongShortRatioRow, FundingRateRow)] == [0, 0, 0]
+    async with desk.database.session() as session:
+        asked = await load_scan(session, decided, CURIOUS)
+    assert asked.again().same
 
 
 async def test_markets_a_strategy_needs_are_stored_though_they_are_not_of_the_universe(desk: CuriousDesk) -> None:

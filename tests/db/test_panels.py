@@ -7,16 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import LongShortRatioRow, OpenInterestRow
+from db.models import CandleRow, LongShortRatioRow, OpenInterestRow, TakerVolume
 from db.repositories.funding_rates import settled_reach, upsert_funding_rates
 from db.repositories.long_short import upsert_long_short
 from db.repositories.open_interest import upsert_open_interest
+from db.repositories.panel_microstructure import LookedAt, with_microstructure
 from db.repositories.panels import load_panel
 from db.repositories.stamped import missing_stamps
 from db.session import Database
 from domain.candle import Timeframe
 from domain.market import Category
+from domain.strategies.contract import Needs, Panel
 from exchange.protocol import FundingRate, LongShortRatio, OpenInterest
 from tests.activities.held import add_candles
 
@@ -42,6 +46,14 @@ def settlements(symbol: str, told: dict[int, float]) -> list[FundingRate]:
     return [FundingRate(symbol=symbol, at=AT + timedelta(hours=hours), rate=rate) for hours, rate in told.items()]
 
 
+async def looked_at(
+    session: AsyncSession, needs: Needs, symbols: Sequence[str] = SYMBOLS, bars: int = len(BARS)
+) -> Panel:
+    """The perpetuals' panel with the microstructure of ``symbols`` on the last ``bars``."""
+    panel = await load_panel(session, Category.LINEAR, H4, SYMBOLS, BARS[0], BARS[-1])
+    return await with_microstructure(session, panel, Category.LINEAR, needs, LookedAt(symbols, bars))
+
+
 async def test_candles_are_on_their_bars_and_nothing_is_where_there_is_none(data: Database) -> None:
     await add_candles(data, "ETHUSDT", H4, BARS[1], [1.0, 2.0])
     await add_candles(data, "ETHUSDT", H4, BARS[4], [3.0])
@@ -60,7 +72,7 @@ async def test_a_ratio_is_of_accounts_long_to_short_as_stamped_for_the_bars_open
         await upsert_long_short(session, H1, shares("ETHUSDT", BARS[3:4], 0.9))
         await upsert_long_short(session, H4, shares("ETHUSDT", [BARS[4] + timedelta(minutes=5)], 0.9))
     async with data.session() as session:
-        panel = await load_panel(session, Category.LINEAR, H4, SYMBOLS, BARS[0], BARS[-1], long_short=True)
+        panel = await looked_at(session, Needs(candles={}, long_short_ratio=True))
     nan = np.nan
     np.testing.assert_array_equal(panel.long_short_ratio, [[nan] * 6, [1.0, 3.0, nan, nan, nan, nan]])
 
@@ -71,12 +83,10 @@ async def test_a_stamp_told_again_replaces_its_value(data: Database) -> None:
             await upsert_long_short(session, H4, shares("ETHUSDT", BARS[:1], share))
             await upsert_funding_rates(session, settlements("ETHUSDT", {0: share}))
     async with data.session() as session:
-        panel = await load_panel(
-            session, Category.LINEAR, H4, ["ETHUSDT"], BARS[0], BARS[0], long_short=True, funding=True
-        )
+        panel = await looked_at(session, Needs(candles={}, long_short_ratio=True, funding_rate=True))
     assert panel.long_short_ratio is not None
     assert panel.funding_rate is not None
-    assert (panel.long_short_ratio[0, 0], panel.funding_rate[0, 0]) == (pytest.approx(1 / 3), 0.25)
+    assert (panel.long_short_ratio[1, 0], panel.funding_rate[1, 0]) == (pytest.approx(1 / 3), 0.25)
 
 
 async def test_funding_is_what_was_settled_by_the_bars_close_and_unknown_when_that_is_long_ago(data: Database) -> None:
@@ -84,7 +94,7 @@ async def test_funding_is_what_was_settled_by_the_bars_close_and_unknown_when_th
         await upsert_funding_rates(session, settlements("BTCUSDT", {-8: 0.3, 0: 0.0001, 8: -0.0002}))
         await upsert_funding_rates(session, settlements("ETHUSDT", {0: 0.5, 4: 0.25, 8: 0.125}))
     async with data.session() as session:
-        panel = await load_panel(session, Category.LINEAR, H4, SYMBOLS, BARS[0], BARS[-1], funding=True)
+        panel = await looked_at(session, Needs(candles={}, funding_rate=True))
     assert panel.funding_rate is not None
     closes = [panel.close_at(bar) - AT for bar in range(6)]
     assert closes == [timedelta(hours=hours) for hours in (4, 8, 12, 16, 20, 24)]
@@ -93,6 +103,34 @@ async def test_funding_is_what_was_settled_by_the_bars_close_and_unknown_when_th
     np.testing.assert_array_equal(
         panel.funding_rate[1], [0.75, 0.375, nan, nan, nan, nan], "every four hours: one is missing"
     )
+
+
+async def test_what_is_not_looked_at_is_not_known(data: Database) -> None:
+    every = Needs(candles={}, taker_volume=True, open_interest=True, long_short_ratio=True, funding_rate=True)
+    quarters = [
+        TakerVolume(category="linear", symbol=each, open_time=at, bought=4, sold=5) for each in SYMBOLS for at in BARS
+    ]
+    for symbol in SYMBOLS:
+        await add_candles(data, symbol, H4, BARS[0], [1.0] * len(BARS), Category.LINEAR)
+        async with data.session() as session:
+            await session.execute(update(CandleRow).values(volume=9.0))
+            await upsert_long_short(session, H4, shares(symbol, BARS, *[0.5] * 6))
+            await upsert_open_interest(session, H4, [OpenInterest(symbol=symbol, at=at, value=1.0) for at in BARS])
+            await upsert_funding_rates(session, settlements(symbol, dict.fromkeys(range(-8, 32, 8), 0.1)))
+    async with data.session() as session:
+        session.add_all(quarters)
+    async with data.session() as session:
+        whole, part, none = [
+            await looked_at(session, every, symbols, bars)
+            for symbols, bars in ((SYMBOLS, 6), (["ETHUSDT"], 2), ([], 2))
+        ]
+    for name in ("taker_buy_share", "open_interest", "long_short_ratio", "funding_rate"):
+        every_bar, few, nothing = (getattr(each, name) for each in (whole, part, none))
+        assert np.isfinite(every_bar).all(), name
+        np.testing.assert_array_equal(few[1, -2:], every_bar[1, -2:], name)
+        assert np.isnan(few[0]).all(), name
+        assert np.isnan(few[1, :-2]).all(), name
+        assert np.isnan(nothing).all(), name
 
 
 async def test_stamps_that_are_missing_are_named_by_series_interval_and_symbol(data: Database) -> None:

@@ -27,6 +27,7 @@ from tests.domain.strategy_cases import (
     strategies_in_markets,
 )
 from tests.domain.strategy_rules import RULES, counts, holds
+from tests.domain.strategy_windows import MICROSTRUCTURE
 
 each_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
 cases = strategies_in_markets()
@@ -165,6 +166,22 @@ def test_random_walks_make_signals_of_both_kinds(strategy):
 
 def _is_benchmark(strategy, symbol: str) -> bool:
     return symbol == strategy.needs(QUICK[strategy.name], strategy.timeframe).benchmark
+
+
+@each_strategy
+@given(seed=st.integers(0, 2**32 - 1))
+def test_microstructure_decides_nothing_but_the_requirements(strategy, seed):
+    market = random_market(strategy, seed, 4, 60)
+    own = own_panel(market)
+    unknown = {**market, own.timeframe: replace(own, **dict.fromkeys(MICROSTRUCTURE))}
+    with_it, without = evaluate(strategy, market), evaluate(strategy, unknown)
+    requirements = {f"{each.name}.{part}" for each in with_it.requirements for part in ("value", "met")}
+    known = results(with_it)
+    for name, values in results(without).items():
+        if name not in requirements:
+            np.testing.assert_array_equal(values, known[name], name)
+    assert all(not each.met.any() and np.isnan(each.value).all() for each in without.requirements)
+    assert bool(with_it.requirements) == strategy.needs(QUICK[strategy.name], own.timeframe).microstructure
 
 
 @each_strategy

@@ -11,7 +11,7 @@ from domain.history import STORED_TIMEFRAMES
 from domain.strategies import STRATEGIES
 from domain.strategies.warm_up import SEED_WEIGHT, adx_bars, ema_bars, rsi_bars
 from tests.domain.strategy_cases import cut, evaluate, own_panel, random_market
-from tests.domain.strategy_windows import SETTLED, assert_same_at_last, window
+from tests.domain.strategy_windows import SETTLED, assert_same_at_last, live_window, window
 
 LATER = 60
 ENTERED = 12
@@ -21,15 +21,14 @@ ENTERED = 12
 @pytest.mark.parametrize(("seed", "swing"), [(1, 0.003), (2, 0.01)])
 def test_a_window_as_long_as_is_needed_decides_as_the_whole_history_does(strategy, seed, swing):
     parameters = strategy.parameters()
-    needs = strategy.needs(parameters, strategy.timeframe).candles
-    first = needs[strategy.timeframe]
-    market = random_market(
-        strategy, seed, 6, first + LATER, swing=swing, parameters=parameters, earlier=max(needs.values()) + LATER
-    )
+    needs = strategy.needs(parameters, strategy.timeframe)
+    first = needs.candles[strategy.timeframe]
+    earlier = max(needs.candles.values()) + LATER
+    market = random_market(strategy, seed, 6, first + LATER, swing=swing, parameters=parameters, earlier=earlier)
     whole = evaluate(strategy, market, parameters)
     entered = (np.flatnonzero(whole.entry[:, first:].any(axis=0)) + first + 1).tolist()
     for end in sorted({*entered[:ENTERED], *range(first, first + LATER + 1, 15)}):
-        seen = evaluate(strategy, window(cut(market, end), needs), parameters)
+        seen = evaluate(strategy, live_window(cut(market, end), needs), parameters)
         assert_same_at_last(seen, whole, end - 1, SETTLED.get(strategy.name))
 
 
