@@ -17,12 +17,15 @@ def verify(
     max_unprotected: Annotated[
         float, typer.Option(min=0, help="Seconds for which a position may have been without any protection.")
     ] = MAX_UNPROTECTED_SECONDS,
+    every_decision: Annotated[
+        bool, typer.Option("--every-decision", help="Ask every decision again, not a sample: some 30 a second.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Judge the system by the exchange's books, the database and the running workflows. Exit code 1 when something
     is wrong, with a sentence for each finding."""
     try:
-        verdict = asyncio.run(judge(load_settings(), max_unprotected))
+        verdict = asyncio.run(judge(load_settings(), max_unprotected, every_decision=every_decision))
     except CannotVerify as error:
         if as_json:
             print_json({"ok": False, "error": str(error)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -22,10 +22,19 @@ def demo(
     ] = None,
     more: Annotated[list[Path] | None, typer.Argument(help="Further files to play.")] = None,
     start: Annotated[str | None, typer.Option(help="Market time at which to begin, ISO 8601.")] = None,
-    speed: Annotated[float, typer.Option(min=1, max=5000, help="Market seconds a wall second.")] = 2400.0,
+    speed: Annotated[
+        str, typer.Option(help="Market seconds a wall second, 1 to 5000, or step: the market waits for the system.")
+    ] = "2400",
     scans: Annotated[
-        int, typer.Option(min=1, max=400, help="End after so many scans (one an hour of the market).")
+        int, typer.Option(min=1, max=10_000, help="End after so many scans (one an hour of the market).")
     ] = 96,
+    minutes: Annotated[float, typer.Option(min=0.5, help="End after so many minutes of the wall all the same.")] = 4.0,
+    every_strategy: Annotated[
+        bool, typer.Option("--every-strategy", help="All eleven may open, not the two alone that do at first.")
+    ] = False,
+    every_decision: Annotated[
+        bool, typer.Option("--every-decision", help="Ask every decision again at the end, not a sample.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 31,
     as_json: Json = False,
 ) -> None:
@@ -40,7 +49,16 @@ def demo(
             print_json({"error": defect})
         fail(defect)
     teller = errors if as_json else console
-    options = DemoOptions(speed=speed, seed=seed, scans=scans, replay=files, start=start)
+    options = DemoOptions(
+        speed=_speed(speed),
+        seed=seed,
+        scans=scans,
+        minutes=minutes,
+        every_strategy=every_strategy,
+        every_decision=every_decision,
+        replay=files,
+        start=start,
+    )
     try:
         outcome = asyncio.run(run_demo(options, lambda line: teller.print(line, highlight=False)))
     except (DemoFailed, StackFailed, PortTaken, CannotVerify, OSError) as error:
@@ -53,6 +71,18 @@ def demo(
         _show(outcome)
     if not outcome.verdict.ok:
         fail("the judge found something: see above")
+
+
+def _speed(text: str) -> float | Literal["step"]:
+    if text == "step":
+        return text
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 1 <= speed <= 5000:
+        fail(f"--speed is a number from 1 to 5000, or step, not {text}", code=2)
+    return speed
 
 
 def _show(outcome: Outcome) -> None:

@@ -11,20 +11,20 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
 from cli.demo.story import Story, Tell
 from client import ApiError, AtsClient, Connection
-from client.models import FlattenRequest, ScanView, StrategyChange
+from client.models import BulkChange, BulkFields, BulkRequest, FlattenRequest, Page, StrategyChange
 from config.credentials import api_key
 from config.settings import Settings
 from workers.stack import Stack, spare_settings
 from workers.verify import Verdict, verify
 
-_MOST_SECONDS = 240.0
 _FIRST_SCAN_WITHIN = 90.0
 _CLOSED_WITHIN = 45.0
 _SIGNALS_KEEP = 4.0
@@ -39,11 +39,16 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """``speed`` is market seconds a wall second; the run ends after ``scans`` scans (or four minutes)."""
+    """``speed`` is market seconds a wall second, or ``step``: the market waits for the system. The run ends after
+    ``scans`` scans, or ``minutes`` of the wall. ``every_strategy`` may open, not those alone that do at first;
+    ``every_decision`` is asked again at the end, not a sample."""
 
-    speed: float = 2400.0
+    speed: float | Literal["step"] = 2400.0
     seed: int = 31
     scans: int = 96
+    minutes: float = 4.0
+    every_strategy: bool = False
+    every_decision: bool = False
     replay: tuple[Path, ...] = ()
     start: str | None = None
     symbols: tuple[str, ...] = field(default=())
@@ -53,6 +58,9 @@ class Outcome(BaseModel):
     """What the system did, by its own API, and the judge's verdict on it. USD."""
 
     seconds: float
+    cpu_seconds: dict[str, float]
+    market_from: datetime | None
+    market_until: datetime | None
     scans: int
     signals: int
     entries: dict[str, int]
@@ -77,7 +85,7 @@ async def run_demo(options: DemoOptions, tell: Tell) -> Outcome:
         async with Stack(settings) as stack:
             ready, page = stack.seconds_to_ready, f"http://127.0.0.1:{settings.ui.port}"
             tell(f"everything is ready after {ready:.1f} s; dashboard {page}")
-            outcome = await _run(settings, options, tell, began)
+            outcome = await _run(stack, options, tell, began)
     except (ApiError, TimeoutError) as error:
         raise DemoFailed(f"{error} (data and logs are kept in {folder})") from error
     if outcome.verdict.ok:
@@ -108,17 +116,22 @@ def _absolute(path: Path) -> str:
     return f"{category}{colon}{Path(file).resolve()}"
 
 
-async def _run(settings: Settings, options: DemoOptions, tell: Tell, began: float) -> Outcome:
+async def _run(stack: Stack, options: DemoOptions, tell: Tell, began: float) -> Outcome:
+    settings = stack.settings
     connection = Connection(settings.api_url, api_key(settings))
     story = Story(connection, tell)
     story.start()
     try:
         async with _client(connection) as client:
-            tell(f"market at {options.speed:g} x; history is fetched, then every close of a candle is scanned")
-            await _allow_for_speed(client, options.speed)
-            await _let_it_decide(client, options.scans, tell)
+            pace = "goes in steps" if options.speed == "step" else f"at {options.speed:g} x"
+            tell(f"market {pace}; history is fetched, then every close of a candle is scanned")
+            if options.every_strategy:
+                await _let_every_strategy_open(client)
+            if options.speed != "step":
+                await _allow_for_speed(client, options.speed)
+            await _let_it_decide(client, options, tell)
             await _close_everything(client, tell)
-            return await _outcome(client, settings, began)
+            return await _outcome(client, stack, options, began)
     finally:
         story.stop()
 
@@ -143,23 +156,39 @@ async def _allow_for_speed(client: AtsClient, speed: float) -> None:
             await _asked(client.change_strategy, strategy.strategy, change)
 
 
-async def _let_it_decide(client: AtsClient, wanted: int, tell: Tell) -> None:
+async def _let_every_strategy_open(client: AtsClient) -> None:
+    changes = [
+        BulkChange(strategy=each.strategy, seen_version=each.version, fields=BulkFields(buy_gate=True))
+        for each in await _asked(client.strategies)
+    ]
+    await _asked(client.change_strategies, BulkRequest(changes=changes, reason="a demo of every strategy"))
+
+
+async def _let_it_decide(client: AtsClient, options: DemoOptions, tell: Tell) -> None:
     """Until so many scans are done. Raises TimeoutError when not even the first comes."""
     began = time.monotonic()
-    done = 0
-    while done < wanted:
+    done: set[datetime] = set()
+    while len(done) < options.scans:
         passed = time.monotonic() - began
         if not done and passed > _FIRST_SCAN_WITHIN:
             raise TimeoutError(f"no scan within {_FIRST_SCAN_WITHIN:g} s")
-        if passed > _MOST_SECONDS:
-            tell(f"{done} of {wanted} scans in {passed:.0f} s: the market is over, or this machine is busy")
+        if passed > options.minutes * 60:
+            told = f"{len(done)} of {options.scans} scans in {passed:.0f} s"
+            tell(f"{told}: the market is over, or this machine is busy")
             return
         await asyncio.sleep(0.5)
-        done = len([scan for scan in await _scans(client) if scan.state == "done"])
+        done |= {scan.close_at for scan in (await _asked(client.scans, limit=50)).items if scan.state == "done"}
 
 
-async def _scans(client: AtsClient) -> list[ScanView]:
-    return (await _asked(client.scans, limit=200)).items
+async def _every(call: Callable[..., Page[Answer]], **named: object) -> list[Answer]:
+    """Everything that a list has, page by page."""
+    found: list[Answer] = []
+    page = await _asked(call, limit=200, **named)
+    while True:
+        found += page.items
+        if page.next_cursor is None:
+            return found
+        page = await _asked(call, limit=200, cursor=page.next_cursor, **named)
 
 
 async def _asked(call: Callable[..., Answer], *arguments: object, **named: object) -> Answer:
@@ -176,15 +205,18 @@ async def _close_everything(client: AtsClient, tell: Tell) -> None:
         await asyncio.sleep(0.3)
 
 
-async def _outcome(client: AtsClient, settings: Settings, began: float) -> Outcome:
-    verdict = await verify(settings)
-    scans = await _scans(client)
-    blocked = (await _asked(client.blocked_signals, limit=200)).items
-    opened = (await _asked(client.positions, limit=200)).items
+async def _outcome(client: AtsClient, stack: Stack, options: DemoOptions, began: float) -> Outcome:
+    spent = {name: round(seconds, 1) for name, seconds in sorted(stack.cpu_seconds().items())}
+    verdict = await verify(stack.settings, every_decision=options.every_decision)
+    scans = [scan for scan in await _every(client.scans) if scan.state == "done"]
+    blocked, opened = await _every(client.blocked_signals), await _every(client.positions)
     portfolio, pnl = await _asked(client.portfolio), await _asked(client.pnl, "all")
     return Outcome(
         seconds=round(time.monotonic() - began, 1),
-        scans=len([scan for scan in scans if scan.state == "done"]),
+        cpu_seconds=spent,
+        market_from=min((scan.close_at for scan in scans), default=None),
+        market_until=max((scan.close_at for scan in scans), default=None),
+        scans=len(scans),
         signals=sum(scan.candidates for scan in scans),
         entries=dict(sorted(Counter(one.strategy for one in opened if one.opened_at is not None).items())),
         blocked=dict(sorted(Counter(f"{one.strategy}: {one.gate}" for one in blocked).items())),

@@ -19,6 +19,7 @@ from workers.stack.status import (
     PartStatus,
     StackStatus,
     State,
+    cpu_seconds,
     end_leftovers,
     read_status,
     status_path,
@@ -74,6 +75,10 @@ class Stack:
     def pids(self) -> dict[str, int]:
         """Pid of every living child by name."""
         return {name: one.pid for name, one in self._supervisors.items() if one.pid is not None}
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU time (user and system) of every living child by name, with that of its own children."""
+        return {name: cpu_seconds(pid) for name, pid in self.pids().items()}
 
     async def start(self) -> Self:
         """Start all parts in the order of what they require; return when the last is ready.

@@ -26,6 +26,22 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time (user and system) of a process and all it started, those that have ended included; 0 if it is gone."""
+    try:
+        root = psutil.Process(pid)
+        members = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
+    total = 0.0
+    for member in members:
+        try:
+            total += sum(member.cpu_times()[:4])  # user and system, its own and of the children it waited for
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
 class PartStatus(BaseModel):
     """One process or start-up task. ``started_at`` is wall time, ``restarts`` counts since the stack's start,
     ``born`` is the process's creation time as the system tells it (a pid alone may be somebody else's later)."""

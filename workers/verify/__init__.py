@@ -28,20 +28,24 @@ class CannotVerify(RuntimeError):
     """Exchange, database or Temporal didn't answer; the message says which."""
 
 
-async def verify(settings: Settings, max_unprotected: float = MAX_UNPROTECTED_SECONDS) -> Verdict:
+async def verify(
+    settings: Settings, max_unprotected: float = MAX_UNPROTECTED_SECONDS, *, every_decision: bool = False
+) -> Verdict:
     """The verdict on the system of ``settings``. ``max_unprotected``: for how many seconds (wall) a position may have
-    been without any protection. Raises CannotVerify."""
+    been without any protection. ``every_decision`` of the market is asked again, not a sample. Raises CannotVerify."""
     database = Database(postgres_dsn(settings), pool_size=2)
     try:
         client = await connect_temporal(settings)
         if settings.exchange.mode == "paper":
             async with paper_books(settings.paper_url) as books:
-                figures, findings = await look_again(paper_look(database, client, books, max_unprotected))
+                look = paper_look(database, client, books, max_unprotected, every_decision)
+                figures, findings = await look_again(look)
             return verdict_of(figures, findings)
         exchange = exchange_of(settings)
         try:
             await exchange.start()
-            figures, findings = await look_again(query_look(database, client, exchange, max_unprotected))
+            look = query_look(database, client, exchange, max_unprotected, every_decision)
+            figures, findings = await look_again(look)
         finally:
             await exchange.close()
         return verdict_of(figures, findings, NOT_JUDGED)

@@ -57,9 +57,11 @@ async def _snapshot(database: Database) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-def paper_look(database: Database, client: Client, books: PaperBooks, max_unprotected: float) -> Look:
+def paper_look(
+    database: Database, client: Client, books: PaperBooks, max_unprotected: float, every_decision: bool = False
+) -> Look:
     """Looks at everything: the paper exchange shows its books."""
-    stops, replays = StopJudge(books), ReplayJudge()
+    stops, replays = StopJudge(books), ReplayJudge(every_decision)
 
     async def look() -> tuple[Figures, list[Finding]]:
         figures = Figures()
@@ -87,9 +89,11 @@ def paper_look(database: Database, client: Client, books: PaperBooks, max_unprot
     return look
 
 
-def query_look(database: Database, client: Client, exchange: Exchange, max_unprotected: float) -> Look:
+def query_look(
+    database: Database, client: Client, exchange: Exchange, max_unprotected: float, every_decision: bool = False
+) -> Look:
     """Looks at what an exchange without books answers to questions."""
-    replays = ReplayJudge()
+    replays = ReplayJudge(every_decision)
 
     async def look() -> tuple[Figures, list[Finding]]:
         figures = Figures()

@@ -1,4 +1,4 @@
-"""Decisions asked again, a sample of them: the same inputs must lead to the same answer."""
+"""Decisions asked again, a sample of them or all: the same inputs must lead to the same answer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ _BY_INPUTS = ("entry", "score", "evidence.", "microstructure.", "evaluation")
 class ReplayJudge:
     """The same decisions at every look, spread over the whole run. What was found the same is not asked again."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: bool = False) -> None:
+        self._every = every
         self._same: set[str] = set()
 
     async def judge(self, session: AsyncSession, epoch: str, figures: Figures) -> list[Finding]:
         """Decisions that come out otherwise, and inputs that are not those of then any more."""
         found: list[Finding] = []
-        for scan in await _sample(session, epoch):
+        for scan in await (_all(session, epoch) if self._every else _sample(session, epoch)):
             name = decision_name(scan)
             figures.decisions_replayed += 1
             if name in self._same:
@@ -85,6 +86,12 @@ def _follows_from_inputs(told: ReplayView, symbol: str | None) -> bool:
 
 def _defaults(strategy: str) -> StrategyParameters:
     return STRATEGIES[strategy].parameters()
+
+
+async def _all(session: AsyncSession, epoch: str) -> Sequence[StrategyScan]:
+    row = StrategyScan
+    query = select(row).where(row.epoch == epoch, row.strategy.in_(STRATEGIES.keys()))
+    return (await session.scalars(query.order_by(row.close_at, row.strategy))).all()
 
 
 async def _sample(session: AsyncSession, epoch: str) -> Sequence[StrategyScan]:
