@@ -13,10 +13,11 @@ from activities.due_strategies import ScanRequest
 from activities.evaluating import Evaluated
 from activities.market_readings import MarketReadings
 from db.models import BtcMarketStateHistory, Scan, Signal, StrategyScan
-from db.repositories.book import Held, Holdings, limits_of
+from db.repositories.book import limits_of
 from db.repositories.regimes import regime_fact
 from domain.candidates import Candidate
 from domain.gate_facts import Backtested, GateFacts
+from domain.holdings import Held, Holdings
 from domain.ids import position_id
 from domain.strategies.contract import Panel
 from observability.tracing import current_trace_id

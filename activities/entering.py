@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,13 +42,13 @@ from observability.tracing import current_trace_id
 
 DENIED_EVENT = "position_denied"
 
-_CAPPED_FIELDS = {
+_FIELDS = {
     GateCode.SYMBOL_EXPOSURE_CAP: "usd",
     GateCode.STRATEGY_POSITION_CAP: "strategy",
     GateCode.TRADE_RATE_LIMIT: "strategy",
     GateCode.STRATEGY_GATE_OFF: "strategy",
 }
-"""What of a request a cap refuses; the others refuse it as a whole."""
+"""What of a request a gate refuses, where it is not the symbol."""
 
 
 class ReserveRequest(BaseModel):
@@ -113,12 +114,9 @@ class EntryActivities:
                     existing = await position_rows.find_position(session, request.position_id)
                     assert existing is not None, "rows of positions are never deleted"
                     return await self._reserved_before(session, existing)
-            except position_rows.PositionExists as held:
-                gate = GateVerdict(gate=GateCode.POSITION_EXISTS, passed=False, value=held.holder or "")
-                return await self._deny(request, gate.gate, "symbol", str(held), gate)
-            except position_rows.Capped as capped:
-                field = _CAPPED_FIELDS.get(capped.verdict.gate, "symbol")
-                return await self._deny(request, capped.verdict.gate, field, str(capped), capped.verdict)
+            except position_rows.NoPlace as refused:
+                gate = refused.reason.gate
+                return await self._deny(request, gate, _FIELDS.get(gate, "symbol"), str(refused), refused.blocks)
             except ExchangeError as error:
                 if isinstance(error, Refused):
                     return await self._deny(request, "exchange_refused", "symbol", str(error))
@@ -173,11 +171,11 @@ class EntryActivities:
         return Reservation(accepted=True, state=PositionState.RESERVED, entry=entry)
 
     async def _require_trust(self, request: ReserveRequest, settings: dict[str, Any]) -> None:
-        """Raise Capped while our clock is off or the symbol's stream is dead, for trades by hand too."""
+        """Raise NoPlace while our clock is off or the symbol's stream is dead, for trades by hand too."""
         limits = settings["max_clock_offset_ms"], settings["stale_price_seconds"]
         verdict = await distrusted(self._database, self._exchange, (request.category, request.symbol), *limits)
         if verdict is not None:
-            raise position_rows.Capped(verdict)
+            raise position_rows.NoPlace(verdict)
 
     async def _reserved_before(self, session: AsyncSession, position: Position) -> Reservation:
         """A repeat of an activity whose answer was lost: the same entry is planned from the row."""
@@ -220,13 +218,13 @@ class EntryActivities:
         return listed[0]
 
     async def _deny(
-        self, request: ReserveRequest, code: str, field: str, rule: str, verdict: GateVerdict | None = None
+        self, request: ReserveRequest, code: str, field: str, rule: str, blocks: Sequence[GateVerdict] = ()
     ) -> Reservation:
-        """The audit event of a refusal; of an accepted signal also which gate it came to after all."""
+        """The audit event of a refusal; of an accepted signal also which gates it came to after all."""
         now = (await self._exchange.market_clock()).now if request.signal_id is not None else None
         async with self._database.session() as session:
-            if request.signal_id is not None and now is not None and (blocked := verdict or _verdict_of(code, rule)):
-                await block_reservation(session, request.signal_id, blocked, now)
+            if request.signal_id is not None and now is not None and (blocks := blocks or _blocks_of(code, rule)):
+                await block_reservation(session, request.signal_id, blocks, now)
             if await told_before(session, DENIED_EVENT, request.position_id):
                 return Reservation(accepted=False, code=code, field=field, rule=rule)
             record_event(
@@ -317,28 +315,28 @@ async def _attached_stop(session: AsyncSession, position_id: str) -> Decimal | N
 
 
 async def _still_wanted(session: AsyncSession, request: ReserveRequest, now: datetime) -> None:
-    """Raise Capped for a signal that came to its reservation too late, or whose strategy may not open any more."""
+    """Raise NoPlace for a signal that came to its reservation too late, or whose strategy may not open any more."""
     signal = None if request.signal_id is None else await session.get(Signal, request.signal_id)
     config = await find_config(session, request.strategy)
     if signal is None or config is None:
         return
     age, allowed = (now - signal.close_at).total_seconds(), config.signal_ttl_seconds
     if not config.buy_gate:
-        raise position_rows.Capped(
+        raise position_rows.NoPlace(
             GateVerdict(gate=GateCode.STRATEGY_GATE_OFF, passed=False, value="off", threshold="on")
         )
     if age > allowed:
-        raise position_rows.Capped(
+        raise position_rows.NoPlace(
             GateVerdict(gate=GateCode.SIGNAL_STALE, passed=False, value=f"{age:.0f} s", threshold=f"{allowed} s")
         )
 
 
-def _verdict_of(code: str, rule: str) -> GateVerdict | None:
+def _blocks_of(code: str, rule: str) -> Sequence[GateVerdict]:
     """A refusal as the gate it belongs to, if it is one."""
     try:
-        return GateVerdict(gate=GateCode(code), passed=False, detail=rule)
+        return (GateVerdict(gate=GateCode(code), passed=False, detail=rule),)
     except ValueError:
-        return None
+        return ()
 
 
 def _code_of(violation: FilterViolation) -> str:

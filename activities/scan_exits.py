@@ -13,13 +13,13 @@ from temporalio import activity
 from activities.beating import beating
 from activities.due_strategies import DueStrategy, ScanRequest, due_strategies
 from activities.evaluating import answer_of
-from activities.strategies_in_use import strategies_in_use
 from activities.strategy_panels import load_panels
 from db.models import Position, SystemEvent
 from db.repositories.audit import record_event
 from db.repositories.positions import targets_of
 from db.repositories.regimes import regime_at
 from db.repositories.scans import DONE, finish_scan, lock_scan
+from db.repositories.strategies import current_configs
 from db.session import Database
 from domain.candidates import exit_symbols
 from domain.exit_policy import ExitPolicy, ExitReason
@@ -69,11 +69,11 @@ class ScanExitActivities:
         """
         async with beating():
             async with self._database.session() as session:
-                used = await strategies_in_use(session, self._strategies)
+                configs = await current_configs(session)
                 asked = await due_strategies(session, self._strategies, request.timeframes)
             exits = Exits(position_ids=[])
-            for one in used:  # whatever its timeframe: a regime doesn't wait for a strategy's candle
-                left = await self._left_by_regime(request, one.config)
+            for config in configs:  # a regime doesn't wait for a strategy's candle, nor for its being asked at all
+                left = await self._left_by_regime(request, config)
                 exits.position_ids += left
                 exits.reasons |= dict.fromkeys(left, ExitReason.REGIME_EXIT)
             for due in asked:

@@ -18,6 +18,9 @@ from domain.strategy_config import StrategyConfig
 Age = Annotated[float, PlainSerializer(lambda age: age if math.isfinite(age) else str(age), when_used="json")]
 """Seconds, or infinity where nothing was ever heard; JSON has no infinity, so that is text in it."""
 
+OTHERS = "others"
+"""Who has a linear symbol's place when somebody else holds it on the account, where the exchange would net both."""
+
 
 class GateCode(StrEnum):
     """Every code of the chain, in its order."""
@@ -83,9 +86,10 @@ class Limits:
 class Book:
     """What is held and was done, as the gates see it: rows of the database plus what this scan accepted before.
 
-    ``symbol_exposure`` is what active positions of the symbol cost (USD, both categories); ``holder`` the active
-    position that has the place this one wants; ``last_closed_at`` (market) the newest close of this strategy on the
-    symbol; ``trades_today`` this strategy's entries since 00:00 UTC; ``net_pnl_today`` the ledger's since 00:00 UTC.
+    ``symbol_exposure`` is what active positions of the symbol cost (USD), gross: of both categories and both sides.
+    ``holder`` is the active position that has the place this one wants, or ``OTHERS``; ``last_closed_at`` (market) the
+    newest close of this strategy on the symbol, won or lost; ``trades_today`` this strategy's entries since 00:00 UTC.
+    ``net_pnl_today`` is what everybody's closings brought since 00:00 UTC, after all their fees, with the funding.
     """
 
     holder: str | None

@@ -7,12 +7,12 @@ blocks is the reason. A gate whose fact is not known blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from domain.costs import BYBIT_BASE_FEES
 from domain.entry import plan_entry
-from domain.gate_facts import Book, GateCode, GateFacts, GateVerdict, Limits
+from domain.gate_facts import OTHERS, Book, GateCode, GateFacts, GateVerdict, Limits
 from domain.market import Category
 from domain.strategy_config import StrategyConfig
 
@@ -29,19 +29,24 @@ def judge(facts: GateFacts) -> list[GateVerdict]:
     return [gate(facts) for gate in CHAIN]
 
 
-def judge_caps(book: Book, limits: Limits, trade_usd: Decimal, config: StrategyConfig | None) -> list[GateVerdict]:
-    """The gates that count what is held, in the order of the chain, for an entry of ``trade_usd`` on ``book``.
+def judge_reservation(
+    book: Book, limits: Limits, trade_usd: Decimal, config: StrategyConfig | None, now: datetime
+) -> list[GateVerdict]:
+    """The gates that look at what is held and was done, in the order of the chain, for an entry of ``trade_usd`` at
+    ``now`` (market).
 
-    For the transaction that reserves a position. ``config`` None is a trade by hand: what limits a strategy doesn't
-    apply to it. That a place is free (``position_exists``) is the database's to keep.
+    For the transaction that reserves a position: since the decision another may have taken the place, or closed.
+    ``config`` None is a trade by hand in no strategy's name: what limits a strategy doesn't apply to it.
     """
     verdicts = [
         _trading_halted(limits),
+        _position_exists(book),
         _portfolio_position_cap(book, limits),
         _symbol_exposure_cap(book, limits, trade_usd),
     ]
     if config is not None:
         verdicts += [
+            _cooldown_active(book, config, now),
             _strategy_position_cap(book, config),
             _trade_rate_limit(book, config),
             _daily_loss_limit(book, limits),
@@ -136,18 +141,22 @@ def planned_settlements(config: StrategyConfig) -> int:
     return -(-hold // _SETTLEMENT_SECONDS)
 
 
-def _cooldown_active(facts: GateFacts) -> GateVerdict:
-    closed, rest = facts.book.last_closed_at, facts.config.cooldown_seconds
+def _cooldown_active(book: Book, config: StrategyConfig, now: datetime) -> GateVerdict:
+    """A symbol rests after every close of the strategy's, whoever closed it and whether it lost or not."""
+    closed, rest = book.last_closed_at, config.cooldown_seconds
     if closed is None:
         return _verdict(GateCode.COOLDOWN_ACTIVE, True, "", f"{rest} s")
-    rested = closed + timedelta(seconds=rest) <= facts.now
-    since = (facts.now - closed).total_seconds()
+    rested = closed + timedelta(seconds=rest) <= now
+    since = (now - closed).total_seconds()
     return _verdict(GateCode.COOLDOWN_ACTIVE, rested, f"{since:.0f} s", f"{rest} s", f"closed {closed.isoformat()}")
 
 
-def _position_exists(facts: GateFacts) -> GateVerdict:
-    holder = facts.book.holder
-    return _verdict(GateCode.POSITION_EXISTS, holder is None, holder or "")
+def _position_exists(book: Book) -> GateVerdict:
+    holder = book.holder
+    if holder is None:
+        return _verdict(GateCode.POSITION_EXISTS, True)
+    told = "others hold the symbol on the account" if holder == OTHERS else f"position {holder} holds the symbol"
+    return _verdict(GateCode.POSITION_EXISTS, False, holder, detail=told)
 
 
 def _strategy_position_cap(book: Book, config: StrategyConfig) -> GateVerdict:
@@ -257,8 +266,8 @@ CHAIN: tuple[Gate, ...] = (
     _regime_blocked,
     _microstructure_failed,
     _funding_cost,
-    _cooldown_active,
-    _position_exists,
+    lambda facts: _cooldown_active(facts.book, facts.config, facts.now),
+    lambda facts: _position_exists(facts.book),
     lambda facts: _strategy_position_cap(facts.book, facts.config),
     lambda facts: _portfolio_position_cap(facts.book, facts.limits),
     lambda facts: _symbol_exposure_cap(facts.book, facts.limits, facts.config.trade_usd),

@@ -1,9 +1,8 @@
-"""What is held and was done, as the gates see it: one reading for many candidates, current while they are accepted."""
+"""What is held and was done, read for the gates, and the lock that makes it stand still."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import LotMatchRow, Position
-from domain.gate_facts import Book, Limits
+from db.models import ForeignPosition, FundingPayment, InstrumentRow, LotMatchRow, Position
+from domain.gate_facts import Limits
+from domain.holdings import Held, Holdings
 from domain.market import Category
 from domain.position import ACTIVE_STATES, PositionState
 
@@ -30,59 +30,6 @@ async def lock_reservations(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _RESERVATIONS})
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An active position, or one about to be: what it costs (quote coin)."""
-
-    position_id: str
-    strategy: str
-    category: Category
-    symbol: str
-    cost: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """Every active position of the account, and what strategies did, counted in one market's time."""
-
-    held: tuple[Held, ...]
-    last_closed: Mapping[tuple[str, str, str], datetime]
-    entries_today: Mapping[str, int]
-    net_pnl_today: Decimal
-
-    def book(self, strategy: str, category: Category, symbol: str) -> Book:
-        """The book as a candidate of ``strategy`` on the symbol sees it."""
-        holder = next((one for one in self.held if self._takes_place(one, strategy, category, symbol)), None)
-        return Book(
-            holder=holder.position_id if holder else None,
-            strategy_positions=sum(one.strategy == strategy for one in self.held),
-            open_positions=len(self.held),
-            symbol_exposure=sum((one.cost for one in self.held if one.symbol == symbol), Decimal(0)),
-            last_closed_at=self.last_closed.get((strategy, category, symbol)),
-            trades_today=self.entries_today.get(strategy, 0),
-            net_pnl_today=self.net_pnl_today,
-        )
-
-    @staticmethod
-    def _takes_place(one: Held, strategy: str, category: Category, symbol: str) -> bool:
-        if (one.category, one.symbol) != (category, symbol):
-            return False
-        return category is Category.LINEAR or one.strategy == strategy
-
-    def unpaid(self, paid: Collection[str]) -> Decimal:
-        """Quote coin that is spoken for of a wallet which was read after ``paid`` were its paid positions.
-
-        Margin of linear positions (1x), entries not bought yet, and what was bought since: that the wallet's figure is
-        without its price is not sure, and money counted twice would be spent twice.
-        """
-        return sum((one.cost for one in self.held if one.position_id not in paid), Decimal(0))
-
-    def accepting(self, candidate: Held) -> Holdings:
-        """The same after ``candidate`` was accepted: it holds its place from now on."""
-        entries = {**self.entries_today, candidate.strategy: self.entries_today.get(candidate.strategy, 0) + 1}
-        return replace(self, held=(*self.held, candidate), entries_today=entries)
-
-
 async def paid_positions(session: AsyncSession) -> frozenset[str]:
     """Active positions whose whole price the wallet has paid: spot that was bought. Margin only stays bound."""
     rows = await session.scalars(
@@ -97,7 +44,10 @@ async def paid_positions(session: AsyncSession) -> frozenset[str]:
 
 
 async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Holdings:
-    """Holdings at ``now`` (market time of ``epoch``); today is since 00:00 UTC. Other markets' times don't count."""
+    """Holdings at ``now`` (market time of ``epoch``); today is since 00:00 UTC. Other markets' times don't count.
+
+    What others hold counts as reconciliation last saw it, unless it is too little for an order.
+    """
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     active = await session.scalars(select(Position).where(Position.state.in_(ACTIVE_STATES)))
     closed = await session.execute(
@@ -111,17 +61,45 @@ async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Hol
         .where(Position.state != PositionState.NOT_ENTERED)
         .group_by(Position.strategy)
     )
-    net = await session.scalar(
-        select(func.coalesce(func.sum(LotMatchRow.net), 0))
-        .join(Position, Position.position_id == LotMatchRow.position_id)
-        .where(Position.market_epoch == epoch, LotMatchRow.matched_at >= today)
-    )
     return Holdings(
         held=tuple(_held(position) for position in active),
+        foreign=await _held_by_others(session),
         last_closed={(strategy, category, symbol): at for strategy, category, symbol, at in closed if at is not None},
         entries_today=dict(iter(entries)),
-        net_pnl_today=Decimal(net or 0),
+        net_pnl_today=await _net_since(session, epoch, today),
     )
+
+
+async def _held_by_others(session: AsyncSession) -> frozenset[str]:
+    """Linear symbols; what a closed position of ours left behind, too little to be ordered, is nobody's place."""
+    rows = await session.scalars(
+        select(ForeignPosition.symbol)
+        .outerjoin(
+            InstrumentRow,
+            (InstrumentRow.category == ForeignPosition.category) & (InstrumentRow.symbol == ForeignPosition.symbol),
+        )
+        .where(
+            ForeignPosition.category == Category.LINEAR,
+            ForeignPosition.gone_at.is_(None),
+            ForeignPosition.size >= func.coalesce(InstrumentRow.min_order_qty, 0),
+        )
+    )
+    return frozenset(rows.all())
+
+
+async def _net_since(session: AsyncSession, epoch: str, midnight: datetime) -> Decimal:
+    """What was closed after ``midnight`` brought, less the fees of its way in and out, and the funding settled since.
+
+    What happens at midnight itself belongs to the day it ends, as in the portfolio's days.
+    """
+    closings = (
+        select(LotMatchRow.net.label("amount"))
+        .join(Position, Position.position_id == LotMatchRow.position_id)
+        .where(Position.market_epoch == epoch, LotMatchRow.matched_at > midnight)
+    )
+    funding = select(FundingPayment.attributed).where(FundingPayment.epoch == epoch, FundingPayment.at > midnight)
+    parts = closings.union_all(funding).subquery().c
+    return Decimal(await session.scalar(select(func.coalesce(func.sum(parts.amount), 0))) or 0)
 
 
 def _held(position: Position) -> Held:

@@ -14,31 +14,22 @@ from db.models import Position, PositionTarget
 from db.repositories.book import limits_of, lock_reservations, read_holdings
 from db.repositories.settings import current_settings
 from db.repositories.strategies import find_config
-from domain.gate_facts import GateVerdict
-from domain.gates import first_block, judge_caps
-from domain.market import Category
+from domain.gate_facts import GateCode, GateVerdict
+from domain.gates import judge_reservation
 from domain.position import ACTIVE_STATES, PositionState, advance
 
 TARGETS_CHANNEL = "position_targets"
 """NOTIFY channel: the payload is the id of the position whose targets moved."""
 
 
-class PositionExists(Exception):
-    """The symbol is held: another active position has the place this one wants. ``holder`` is its id if known."""
+class NoPlace(Exception):
+    """Gates leave no room for the position. ``blocks`` are those that don't, in the order of the chain: the first is
+    the reason."""
 
-    def __init__(self, holder: str | None) -> None:
-        super().__init__(f"position {holder} holds the symbol" if holder else "another position holds the symbol")
-        self.holder = holder
-
-
-class Capped(Exception):
-    """A cap leaves no room for the position. ``verdict`` is the gate that says so."""
-
-    def __init__(self, verdict: GateVerdict) -> None:
-        super().__init__(
-            f"{verdict.gate}: {verdict.value} of {verdict.threshold}" if verdict.threshold else verdict.gate
-        )
-        self.verdict = verdict
+    def __init__(self, *blocks: GateVerdict) -> None:
+        super().__init__(_told(blocks[0]))
+        self.blocks = blocks
+        self.reason = blocks[0]
 
 
 class ReservedBefore(Exception):
@@ -68,13 +59,13 @@ async def lock_position(session: AsyncSession, position_id: str) -> Position:
 async def reserve(session: AsyncSession, policy: dict[str, Any], trade_usd: Decimal, **fields: Any) -> Position:
     """Take the symbol's place for a new position of ``trade_usd`` and write its first targets.
 
-    Raises Capped, PositionExists or ReservedBefore. Reservations are made one after the other, so that together they
-    can't exceed a cap that each alone keeps; that the place is free is decided by the partial unique indexes.
+    Raises NoPlace or ReservedBefore. Reservations are made one after the other, so that together they can't exceed a
+    cap that each alone keeps, and the second sees who has the place. Behind that stand the partial unique indexes.
     """
     await lock_reservations(session)
     if await find_position(session, fields["position_id"]) is not None:
         raise ReservedBefore(fields["position_id"])  # by another attempt of the same request, which must not count
-    await _within_caps(session, trade_usd, fields)
+    await _require_place(session, trade_usd, fields)
     position = Position(state=PositionState.RESERVED, policy=policy, **fields)
     try:
         async with session.begin_nested():
@@ -83,7 +74,8 @@ async def reserve(session: AsyncSession, policy: dict[str, Any], trade_usd: Deci
     except IntegrityError as error:
         if "uq_positions_active" not in str(error.orig):
             raise
-        raise PositionExists(await _holder(session, fields)) from error
+        await _require_place(session, trade_usd, fields)  # a late fill takes its place back and waits for nobody
+        raise NoPlace(GateVerdict(gate=GateCode.POSITION_EXISTS, passed=False, detail="the place was taken")) from error
     session.add(
         PositionTarget(
             position_id=position.position_id,
@@ -96,26 +88,23 @@ async def reserve(session: AsyncSession, policy: dict[str, Any], trade_usd: Deci
     return position
 
 
-async def _within_caps(session: AsyncSession, trade_usd: Decimal, fields: dict[str, Any]) -> None:
-    """Raise Capped unless the caps leave room, as seen with every reservation before this one."""
+async def _require_place(session: AsyncSession, trade_usd: Decimal, fields: dict[str, Any]) -> None:
+    """Raise NoPlace unless every gate leaves room, as seen with every reservation before this one."""
     limits = limits_of(await current_settings(session))
     config = await find_config(session, fields["strategy"])
     holdings = await read_holdings(session, fields["market_epoch"], fields["reserved_at"])
     book = holdings.book(fields["strategy"], fields["category"], fields["symbol"])
-    verdict = first_block(judge_caps(book, limits, trade_usd, config))
-    if verdict is not None:
-        raise Capped(verdict)
+    verdicts = judge_reservation(book, limits, trade_usd, config, fields["reserved_at"])
+    blocks = [verdict for verdict in verdicts if not verdict.passed]
+    if blocks:
+        raise NoPlace(*blocks)
 
 
-async def _holder(session: AsyncSession, fields: dict[str, Any]) -> str | None:
-    wanted = [
-        Position.category == fields["category"],
-        Position.symbol == fields["symbol"],
-        Position.state.in_(ACTIVE_STATES),
-    ]
-    if fields["category"] == Category.SPOT:
-        wanted.append(Position.strategy == fields["strategy"])
-    return await session.scalar(select(Position.position_id).where(*wanted))
+def _told(block: GateVerdict) -> str:
+    """A refusal in words."""
+    if block.gate is GateCode.POSITION_EXISTS:
+        return block.detail
+    return f"{block.gate}: {block.value} of {block.threshold}" if block.threshold else block.gate
 
 
 def step(position: Position, new: PositionState) -> None:

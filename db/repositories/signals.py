@@ -49,15 +49,16 @@ async def add_signal(
         session.add(_block(signal.signal_id, DECISION, place, verdict, at))
 
 
-async def block_reservation(session: AsyncSession, signal_id: str, verdict: GateVerdict, at: datetime) -> None:
-    """An accepted signal whose place was gone when it was to be taken; the same refusal again changes nothing."""
+async def block_reservation(session: AsyncSession, signal_id: str, blocks: Sequence[GateVerdict], at: datetime) -> None:
+    """An accepted signal whose place was gone when it was to be taken, with every gate that said so, the first of them
+    the reason; a refusal that was told before changes nothing."""
     known = await session.scalar(
         select(BlockedSignal.id)
         .where(BlockedSignal.signal_id == signal_id, BlockedSignal.stage == RESERVATION)
         .limit(1)
     )
     if known is None and await session.get(Signal, signal_id) is not None:
-        session.add(_block(signal_id, RESERVATION, 0, verdict, at))
+        session.add_all(_block(signal_id, RESERVATION, place, block, at) for place, block in enumerate(blocks))
 
 
 def _block(signal_id: str, stage: str, place: int, verdict: GateVerdict, at: datetime) -> BlockedSignal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +18,10 @@ from db.repositories.regimes import append_regimes
 from db.session import Database
 from domain.candle import Timeframe
 from domain.exit_policy import ExitReason
+from domain.market import Category
 from domain.position import PositionState
 from domain.regime import FALLING, RISING, Regime
+from domain.strategies.contract import Strategy
 from tests.activities.held import add_candles, hold, list_symbols
 from tests.workflows.scanning import LEVEL, configure, regime_row, set_setting
 
@@ -35,9 +37,11 @@ class ExitDesk:
 
     database: Database
 
-    async def exits(self, *timeframes: Timeframe) -> Exits:
-        request = ScanRequest(epoch="here", close_at=CLOSE, timeframes=list(timeframes or (H1,)))
-        return await ActivityEnvironment().run(ScanExitActivities(self.database, LEVEL).find_exits, request)
+    async def exits(
+        self, *timeframes: Timeframe, strategies: Mapping[str, Strategy] = LEVEL, at: datetime = CLOSE
+    ) -> Exits:
+        request = ScanRequest(epoch="here", close_at=at, timeframes=list(timeframes or (H1,)))
+        return await ActivityEnvironment().run(ScanExitActivities(self.database, strategies).find_exits, request)
 
     async def regime(self, effective: Regime | None, epoch: str = "here", at: datetime = CLOSE) -> None:
         """The regime from the last 4h close before ``at`` on."""
@@ -168,10 +172,8 @@ async def test_a_strategy_that_raises_is_paged_once_and_keeps_its_positions(desk
     await hold(desk.database, "BTCUSDT", BEFORE)
     sound = await hold(desk.database, "BTCUSDT", BEFORE - timedelta(hours=1), strategy="other")
     both = {**LEVEL, "other": LEVEL["level"]}
-    request = ScanRequest(epoch="here", close_at=CLOSE, timeframes=[H1])
     for _ in range(2):
-        exits = await ActivityEnvironment().run(ScanExitActivities(desk.database, both).find_exits, request)
-        assert exits.position_ids == [sound]
+        assert (await desk.exits(strategies=both)).position_ids == [sound]
     (page,) = await desk.events("strategy_failed")
     assert (page.subject, page.severity) == (f"level v1 {CLOSE:%Y-%m-%d}", "page")
 
@@ -181,3 +183,39 @@ async def test_a_position_whose_symbol_left_the_universe_still_leaves_by_its_str
     await set_setting(desk.database, "universe", ["ETHUSDT"])
     position = await hold(desk.database, "BTCUSDT", BEFORE)
     assert (await desk.exits()).position_ids == [position]
+
+
+async def test_a_regime_lets_go_also_what_a_strategy_holds_that_cannot_be_asked(desk: ExitDesk) -> None:
+    await _configure(desk, {"leave_under": "by hand"})
+    await desk.regime(Regime.BEAR)
+    position = await hold(desk.database, "BTCUSDT", BEFORE)
+    exits = await desk.exits()
+    assert (exits.position_ids, exits.reason(position)) == ([position], ExitReason.REGIME_EXIT)
+
+
+async def test_positions_of_a_strategy_that_is_off_stay_and_a_warning_says_so(desk: ExitDesk) -> None:
+    await _configure(desk, STAYS, watchlist_gate=False, buy_gate=False, sell_gate=False)
+    await desk.regime(Regime.BEAR)
+    position = await hold(desk.database, "BTCUSDT", BEFORE)
+    assert (await desk.exits()).position_ids == []
+    (warning,) = await desk.events("regime_exit_ignored")
+    assert (warning.subject, warning.severity) == (position, "warning")
+
+
+async def test_at_one_close_a_regime_closes_what_one_strategy_holds_of_a_symbol_and_leaves_the_others(
+    desk: ExitDesk,
+) -> None:
+    short = {"category": "linear", "side": "short", "regimes": sorted(FALLING)}
+    await _configure(desk, STAYS, strategy="leaving")
+    await _configure(desk, STAYS, strategy="staying", regime_exit="hold")
+    await _configure(desk, STAYS, strategy="short", **short)
+    held = {name: await hold(desk.database, "BTCUSDT", BEFORE, strategy=name) for name in ("leaving", "staying")}
+    held["short"] = await hold(desk.database, "BTCUSDT", BEFORE, strategy="short", category=Category.LINEAR)
+    strategies = dict.fromkeys(held, LEVEL["level"])
+    await desk.regime(Regime.BEAR)
+    exits = await desk.exits(strategies=strategies)
+    assert exits == Exits(position_ids=[held["leaving"]], reasons={held["leaving"]: ExitReason.REGIME_EXIT})
+    later = CLOSE + Timeframe.H4.duration
+    await desk.regime(Regime.BULL, at=later)
+    exits = await desk.exits(strategies=strategies, at=later)
+    assert exits.reasons == {held["short"]: ExitReason.REGIME_EXIT}, "the way back is the other market's"

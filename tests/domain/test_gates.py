@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from domain.exit_policy import ExitPolicy
 from domain.gate_facts import (
+    OTHERS,
     Backtested,
     Book,
     GateCode,
@@ -23,7 +24,7 @@ from domain.gate_facts import (
     Microstructure,
     backtest_needed,
 )
-from domain.gates import CHAIN, first_block, judge, judge_caps, planned_settlements
+from domain.gates import CHAIN, first_block, judge, judge_reservation, planned_settlements
 from domain.market import Category, Instrument, PositionSide
 from domain.regime import Regime
 from domain.strategies import STRATEGIES
@@ -32,8 +33,10 @@ from domain.strategy_config import StrategyConfig, default_config
 D = Decimal
 CLOSE = datetime(2025, 3, 1, 8, tzinfo=UTC)
 NOW = CLOSE + timedelta(seconds=5)
-CAPS = [
+RESERVING = [
     GateCode.TRADING_HALTED,
+    GateCode.COOLDOWN_ACTIVE,
+    GateCode.POSITION_EXISTS,
     GateCode.STRATEGY_POSITION_CAP,
     GateCode.PORTFOLIO_POSITION_CAP,
     GateCode.SYMBOL_EXPOSURE_CAP,
@@ -334,8 +337,12 @@ def test_a_backtest_is_needed_always_never_or_in_live_mode_alone(mode):
     st.integers(0, 12),
     st.integers(-700, 100).map(D),
     st.booleans(),
+    st.sampled_from([None, "abcdefghijabcdefghij", OTHERS]),
+    st.none() | st.integers(-60, 60).map(rest),
 )
-def test_caps_of_a_strategy_judge_as_the_chain_does(held, opened, exposure, trades, pnl, halted):
+def test_a_reservation_of_a_strategy_is_judged_as_the_chain_does(
+    held, opened, exposure, trades, pnl, halted, holder, closed
+):
     full = facts(
         strategy_positions=held,
         open_positions=opened,
@@ -343,18 +350,34 @@ def test_caps_of_a_strategy_judge_as_the_chain_does(held, opened, exposure, trad
         trades_today=trades,
         net_pnl_today=pnl,
         trading_halted=halted,
+        holder=holder,
+        last_closed_at=closed,
     )
-    caps = judge_caps(full.book, full.limits, full.config.trade_usd, full.config)
-    assert [verdict.gate for verdict in caps] == CAPS
-    assert caps == [verdict for verdict in judge(full) if verdict.gate in CAPS]
+    said = judge_reservation(full.book, full.limits, full.config.trade_usd, full.config, full.now)
+    assert [verdict.gate for verdict in said] == RESERVING
+    assert said == [verdict for verdict in judge(full) if verdict.gate in RESERVING]
 
 
 def test_a_trade_by_hand_is_held_to_what_holds_for_the_whole_portfolio():
-    worn = facts(strategy_positions=99, trades_today=99, net_pnl_today=D(-9999))
-    by_hand = [GateCode.TRADING_HALTED, GateCode.PORTFOLIO_POSITION_CAP, GateCode.SYMBOL_EXPOSURE_CAP]
-    caps = judge_caps(worn.book, worn.limits, D(1000), None)
-    assert [verdict.gate for verdict in caps] == by_hand
-    assert blocks(caps) == []
-    full = facts(trading_halted=True, open_positions=20, symbol_exposure=D(4500))
-    assert blocks(judge_caps(full.book, full.limits, D(501), None)) == by_hand
-    assert blocks(judge_caps(full.book, full.limits, D(500), None)) == by_hand[:2]
+    worn = facts(strategy_positions=99, trades_today=99, net_pnl_today=D(-9999), last_closed_at=NOW)
+    by_hand = [
+        GateCode.TRADING_HALTED,
+        GateCode.POSITION_EXISTS,
+        GateCode.PORTFOLIO_POSITION_CAP,
+        GateCode.SYMBOL_EXPOSURE_CAP,
+    ]
+    said = judge_reservation(worn.book, worn.limits, D(1000), None, NOW)
+    assert [verdict.gate for verdict in said] == by_hand
+    assert blocks(said) == []
+    full = facts(trading_halted=True, open_positions=20, symbol_exposure=D(4500), holder="abcdefghijabcdefghij")
+    assert blocks(judge_reservation(full.book, full.limits, D(501), None, NOW)) == by_hand
+    assert blocks(judge_reservation(full.book, full.limits, D(500), None, NOW)) == by_hand[:3]
+
+
+def test_who_holds_the_place_is_told():
+    ours, others = (
+        next(verdict for verdict in judge(facts(holder=holder)) if not verdict.passed)
+        for holder in ("abcdefghijabcdefghij", OTHERS)
+    )
+    assert (ours.value, ours.detail) == ("abcdefghijabcdefghij", "position abcdefghijabcdefghij holds the symbol")
+    assert (others.value, others.detail) == ("others", "others hold the symbol on the account")

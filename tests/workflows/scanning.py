@@ -92,9 +92,10 @@ async def configure(database: Database, parameters: dict[str, Any], **changes: A
         await session.execute(insert(StrategyConfiguration).values(**{**row, **changes}))
 
 
-async def reconfigure(database: Database, **changes: Any) -> None:
+async def reconfigure(database: Database, strategy: str = "level", **changes: Any) -> None:
     async with database.session(actor="test", reason="test") as session:
-        await session.execute(update(StrategyConfiguration).values(**changes))
+        row = update(StrategyConfiguration).where(StrategyConfiguration.strategy == strategy)
+        await session.execute(row.values(**changes))
 
 
 async def set_setting(database: Database, key: str, value: Any) -> None:

@@ -111,6 +111,10 @@ async def test_a_linear_position_of_somebody_else_is_adopted_shown_and_left_alon
     assert again.foreign_positions == 1
     assert len(await told(trading, "foreign_position_seen", "XRPUSDT")) == 1, "once"
     assert await size_at_exchange(trading, "XRPUSDT") == 100
+    ours = await trading.open(Category.LINEAR, "XRPUSDT", PositionSide.SHORT)
+    refused = await ours.execute_update(PositionWorkflow.reserved)
+    assert (refused.accepted, refused.code, refused.field) == (False, "position_exists", "symbol")
+    assert refused.rule == "others hold the symbol on the account"
 
     await stranger.trade(Category.LINEAR, "XRPUSDT", Side.SELL, Decimal(100))
     row = await compare(trading)
@@ -175,8 +179,8 @@ async def test_a_position_that_somebody_closes_in_part_goes_on_with_what_is_left
 async def test_what_somebody_holds_beside_us_is_closed_before_ours_is_touched(
     trading: Trading, stranger: Stranger
 ) -> None:
-    await stranger.trade(Category.LINEAR, "SOLUSDT", Side.BUY, Decimal(2))
     handle, opened = await held(trading, Category.LINEAR, "SOLUSDT")
+    await stranger.trade(Category.LINEAR, "SOLUSDT", Side.BUY, Decimal(2))
     row = await compare(trading)
     assert (row.drift, row.foreign_positions) == ([], 1)
     beside = await foreign_position(trading, "SOLUSDT")
