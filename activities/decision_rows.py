@@ -15,7 +15,7 @@ from activities.market_readings import MarketReadings
 from db.models import BtcMarketStateHistory, Scan, Signal, StrategyScan
 from db.repositories.book import limits_of
 from db.repositories.regimes import regime_fact
-from domain.candidates import Candidate
+from domain.candidates import Candidate, leavings
 from domain.gate_facts import Backtested, GateFacts
 from domain.holdings import Held, Holdings
 from domain.ids import position_id
@@ -118,6 +118,10 @@ def strategy_scan_of(evaluated: Evaluated, now: Circumstances) -> StrategyScan:
         observed=sorted(set(due.symbols) - due.eligible),
         digests=evaluated.digests,
         missing=evaluated.missing(),
+        held={
+            each.symbol: {"exit": each.exit, "evidence": each.evidence}
+            for each in leavings(evaluated.evaluation, evaluated.panel, due.held)
+        },
         candidates=len(evaluated.candidates()),
     )
 

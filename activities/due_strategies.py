@@ -33,8 +33,8 @@ class ScanRequest(BaseModel):
 class DueStrategy:
     """A strategy with what it is configured to do, what it needs, and the instruments of its panels (by symbol).
 
-    Only ``eligible`` symbols may be entered or watched. The others are its benchmark, and symbols that it holds though
-    they have left its universe: its exits go on.
+    Only ``eligible`` symbols may be entered or watched. The others are its benchmark, and symbols that it holds (all
+    those are ``held``) though they have left its universe: its exits go on.
     """
 
     config: StrategyConfig
@@ -43,6 +43,7 @@ class DueStrategy:
     needs: Needs
     instruments: Mapping[str, Instrument]
     eligible: frozenset[str]
+    held: frozenset[str]
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -103,11 +104,13 @@ def _due(asked: InUse, markets: _Markets) -> DueStrategy:
     universe = {symbol for category, symbol in markets.universe if category is config.category}
     own = universe if needs.only is None else {one for one in needs.only if not markets.rules.forbids(one)}
     eligible = own & listed.keys()
-    shown = eligible | markets.held.get((config.strategy, config.category), frozenset())
+    held = markets.held.get((config.strategy, config.category), frozenset())
+    shown = eligible | held
     if needs.benchmark is not None:
         shown |= {needs.benchmark}
     instruments = {symbol: listed[symbol] for symbol in shown if symbol in listed}
-    return DueStrategy(config, asked.strategy, asked.parameters, needs, instruments, frozenset(eligible))
+    held &= instruments.keys()
+    return DueStrategy(config, asked.strategy, asked.parameters, needs, instruments, frozenset(eligible), held)
 
 
 async def _markets(session: AsyncSession) -> _Markets:

@@ -18,6 +18,7 @@ from db.repositories.panel_microstructure import LookedAt, with_microstructure
 from db.session import Database
 from domain.candidates import Candidate, Scored, candidates, scores
 from domain.digests import Digests, candle_digests, panel_digests
+from domain.replaying import missing_bars
 from domain.strategies.contract import Evaluation, Panel, Strategy
 from exchange.protocol import Exchange
 from observability.logs import get_logger
@@ -56,10 +57,7 @@ class Evaluated:
 
     def missing(self) -> dict[str, int]:
         """Bars of its windows that a symbol has no candle for, by symbol, where there are any."""
-        absent = np.zeros(len(self.panel.symbols), dtype=np.int64)
-        for panel in self.panels.values():
-            absent += np.isnan(panel.close).sum(axis=1)
-        return {symbol: bars for symbol, bars in zip(self.panel.symbols, absent.tolist(), strict=True) if bars}
+        return missing_bars(self.panels.values())
 
 
 async def evaluate_due(

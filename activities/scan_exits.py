@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import select
@@ -14,20 +15,24 @@ from activities.beating import beating
 from activities.due_strategies import DueStrategy, ScanRequest, due_strategies
 from activities.evaluating import answer_of
 from activities.strategy_panels import load_panels
-from db.models import Position, SystemEvent
+from db.models import Position, StrategyScan, SystemEvent
+from db.replaying import decision_name
 from db.repositories.audit import record_event
 from db.repositories.positions import targets_of
 from db.repositories.regimes import regime_at
-from db.repositories.scans import DONE, finish_scan, lock_scan
+from db.repositories.scans import DONE, decision_of, finish_scan, lock_scan
 from db.repositories.strategies import current_configs
 from db.session import Database
-from domain.candidates import exit_symbols
+from domain.candidates import leavings
 from domain.exit_policy import ExitPolicy, ExitReason
 from domain.position import PositionState
 from domain.regime import Regime
 from domain.strategies import STRATEGIES
 from domain.strategies.contract import Strategy
 from domain.strategy_config import RegimeExit, StrategyConfig
+
+Said = Mapping[str, Mapping[str, Any]]
+"""Why symbols are let go, by symbol: what an audit row tells."""
 
 EXIT_SIGNAL = "strategy_exit_signal"
 EXIT_IGNORED = "strategy_exit_ignored"
@@ -89,7 +94,10 @@ class ScanExitActivities:
                 return []
             held = await _held(session, config, request.close_at)
             kind = REGIME_LEFT if config.sell_gate else REGIME_IGNORED
-            return await _tell(session, held, config, request.close_at, kind, {"regime": row.effective})
+            why = {"regime": row.effective, "regime_id": row.id, "config_version": config.version}
+            return await _tell(
+                session, held, config, request.close_at, kind, dict.fromkeys((p.symbol for p in held), why)
+            )
 
     async def _left_by_strategy(self, request: ScanRequest, due: DueStrategy, leaving: set[str]) -> list[str]:
         """A strategy that raises is paged and has no exits: its positions are left to their guards."""
@@ -100,16 +108,27 @@ class ScanExitActivities:
             held = [each for each in held if await _held_long_enough(session, each, request.close_at)]
             if not held:
                 return []
+            decided = await decision_of(session, request.epoch, request.close_at, due.config.strategy)
+        if decided is None or decided.held is None:
+            said = await self._ask(request, due)
+        else:
+            said = _said(decided, decided.held)
+        kind = EXIT_SIGNAL if due.config.sell_gate else EXIT_IGNORED
+        leave = [each for each in held if each.symbol in said]
+        async with self._database.session() as session:
+            return await _tell(session, leave, due.config, request.close_at, kind, said)
+
+    async def _ask(self, request: ScanRequest, due: DueStrategy) -> Said:
+        """Of a strategy whose decision at this close tells nothing of what it holds: it raised then, or was asked by a
+        version that kept no such record."""
+        async with self._database.session() as session:
             (panels,) = await load_panels(session, [due], request.close_at, request.epoch)
         evaluation = await answer_of(self._database, due, panels, request.close_at)
         if evaluation is None:
-            return []
-        wanted = set(exit_symbols(evaluation, panels[due.config.timeframe]))
-        kind = EXIT_SIGNAL if due.config.sell_gate else EXIT_IGNORED
-        async with self._database.session() as session:
-            return await _tell(
-                session, (each for each in held if each.symbol in wanted), due.config, request.close_at, kind
-            )
+            return {}
+        found = leavings(evaluation, panels[due.config.timeframe], due.held)
+        about = {"config_version": due.config.version}
+        return {each.symbol: {**about, "evidence": each.evidence} for each in found if each.exit}
 
     @activity.defn
     async def finish_scan(self, end: ScanEnd) -> None:
@@ -137,6 +156,17 @@ class ScanExitActivities:
                     "exits": end.exits,
                 },
             )
+
+
+def _said(decided: StrategyScan, held: Mapping[str, Any]) -> Said:
+    """Whom the strategy lets go, as its decision at the close has it: that can be asked again."""
+    about = {
+        "decision": decision_name(decided),
+        "config_version": decided.config_version,
+        "settings_version": decided.settings_version,
+        "regime_id": decided.regime_id,
+    }
+    return {symbol: {**about, "evidence": said["evidence"]} for symbol, said in held.items() if said["exit"]}
 
 
 async def _held(session: AsyncSession, config: StrategyConfig, close_at: datetime) -> Sequence[Position]:
@@ -168,9 +198,10 @@ async def _tell(
     config: StrategyConfig,
     close_at: datetime,
     kind: str,
-    detail: Mapping[str, str] | None = None,
+    said: Said,
 ) -> list[str]:
-    """The audit row of each exit, once: a repeat of the activity finds it there. Who of them is to leave."""
+    """The audit row of each exit with what was ``said``, once: a repeat of the activity finds it there. Who of them is
+    to leave."""
     told = list(leaving)
     for position in told:
         known = await session.scalar(
@@ -188,6 +219,6 @@ async def _tell(
                 who="scan",
                 severity="info" if config.sell_gate else "warning",
                 market_at=close_at,
-                detail={**about, **(detail or {})},
+                detail={**about, **said[position.symbol]},
             )
     return [position.position_id for position in told] if config.sell_gate else []

@@ -25,8 +25,10 @@ def strategy_scan_view(row: StrategyScan) -> StrategyScanView:
         regime_id=row.regime_id,
         symbols=len(row.symbols),
         incomplete=len(row.missing),
+        missing=row.missing,
         candidates=row.candidates,
         windows=row.windows,
+        held=row.held,
     )
 
 

@@ -16,11 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.cursors import decode_cursor
 from db.models import BtcMarketStateHistory, Signal, StrategyScan
+from db.repositories.book import limits_of
 from db.repositories.panel_microstructure import LookedAt
 from db.repositories.regimes import regime_fact
+from db.repositories.settings import settings_at
 from db.repositories.strategies import config_history
 from db.repositories.strategy_panels import PanelRows, load_strategy_panels
 from domain.candle import Timeframe
+from domain.gate_facts import Limits
 from domain.market import Category
 from domain.replay_views import ReplayView
 from domain.replaying import StoredDecision, StoredSignal, replay
@@ -163,8 +166,18 @@ async def _asked(
         observed=frozenset(scan.observed),
         signals=[_stored(signal) for signal in signals],
         whole=whole,
+        held=scan.held,
+        limits=await _limits(session, scan.settings_version),
     )
     return Asked(stored, strategy, await _panels(session, scan, strategy, config))
+
+
+async def _limits(session: AsyncSession, version: int) -> Limits | None:
+    """The limits of then; None if the history doesn't reach back to them."""
+    try:
+        return limits_of(await settings_at(session, version))
+    except KeyError:
+        return None
 
 
 def _stored(signal: Signal) -> StoredSignal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,11 +49,24 @@ def scan_order(strategy: str, candidate: Scored) -> tuple[float, str, str]:
     return (-candidate.score, strategy, candidate.symbol)
 
 
-def exit_symbols(evaluation: Evaluation, panel: Panel, bar: int = -1) -> list[str]:
-    """Symbols whose strategy exit is true at ``bar``, in the panel's order."""
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Whether a strategy lets a symbol go at a bar, and the indicator values it says so by, None where not known."""
+
+    symbol: str
+    exit: bool
+    evidence: dict[str, float | None]
+
+
+def leavings(evaluation: Evaluation, panel: Panel, held: Collection[str], bar: int = -1) -> list[Leaving]:
+    """What is said of every symbol of ``held`` at ``bar``, in the panel's order."""
     if len(panel.open_time) == 0:
         return []
-    return [panel.symbols[row] for row in np.flatnonzero(evaluation.exit[:, bar]).tolist()]
+    return [
+        Leaving(symbol=symbol, exit=bool(evaluation.exit[row, bar]), evidence=_evidence(evaluation, row, bar))
+        for row, symbol in enumerate(panel.symbols)
+        if symbol in held
+    ]
 
 
 def scores(evaluation: Evaluation, panel: Panel, bar: int = -1) -> list[Scored]:

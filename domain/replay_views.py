@@ -13,7 +13,10 @@ from domain.views import Answer, Instant
 
 class StrategyScanView(Answer):
     """What one strategy decided on at one close. ``decision`` asks for it again; ``symbols`` had a row in its panels,
-    ``incomplete`` of them lacked a candle; ``candidates`` it wanted to enter. ``windows`` are its candles."""
+    ``incomplete`` of them lacked a candle (``missing`` counts them by symbol: who lacks one of late can't signal);
+    ``candidates`` it wanted to enter. ``windows`` are its candles, ``held`` {symbol: {exit, evidence}} of what it had
+    positions in, None where that was not kept.
+    """
 
     decision: str
     epoch: str
@@ -26,8 +29,10 @@ class StrategyScanView(Answer):
     regime_id: int | None
     symbols: int
     incomplete: int
+    missing: dict[str, int]
     candidates: int
     windows: dict[str, Any]
+    held: dict[str, Any] | None
 
 
 class SignalDetail(SignalView):

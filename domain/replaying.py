@@ -7,18 +7,20 @@ relative to them; the digests of inputs (``domain.digests``) know no tolerance.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from domain.candidates import Candidate, candidates
+from domain.candidates import Candidate, Leaving, candidates, leavings
 from domain.candle import Timeframe
 from domain.decision_views import GateVerdictView
 from domain.digests import MARKET, Digests, panel_digests, unknown_in
-from domain.gate_facts import GateFacts, MarketRegime
+from domain.gate_facts import GateFacts, Limits, MarketRegime
 from domain.gates import first_block, judge
 from domain.replay_views import ChangedInput, Difference, ReplayView, VerdictDifference
 from domain.strategies.contract import Panel, Strategy
@@ -45,7 +47,8 @@ class StoredDecision:
     """What one strategy decided at one close, as it was written down: all its signals (``whole``), or one of them.
 
     ``config`` is the configuration of then as the history has it, ``regime`` the row that the decision named; symbols
-    ``observed`` could not be entered.
+    ``observed`` could not be entered. ``held`` is {symbol: {exit, evidence}} of what it had positions in, None where
+    that was not kept. ``limits`` are the settings of then that the gates compare with, None where nobody knows them.
     """
 
     decision: str
@@ -60,15 +63,18 @@ class StoredDecision:
     observed: frozenset[str]
     signals: Sequence[StoredSignal]
     whole: bool
+    held: Mapping[str, Mapping[str, Any]] | None = None
+    limits: Limits | None = None
 
 
 def replay(stored: StoredDecision, strategy: Strategy, panels: Mapping[Timeframe, Panel]) -> ReplayView:
     """Everything that is different now. ``panels`` are of the windows and symbols of then."""
     changed = changed_inputs(stored.digests, {str(frame): panel_digests(panel) for frame, panel in panels.items()})
-    differences = [*_candidates_differ(stored, strategy, panels)]
+    differences = [*_answer_differs(stored, strategy, panels)]
+    missing = missing_bars(panels.values())
     verdicts: list[VerdictDifference] = []
     for signal in stored.signals:
-        found, said = _judged_again(signal, stored)
+        found, said = _judged_again(signal, stored, missing.get(signal.symbol, 0))
         differences += found
         verdicts += said
     return ReplayView(
@@ -124,17 +130,28 @@ def _how(then: str | None, now: str | None) -> Any:
     return "arrived" if arrived else "changed"
 
 
-def _candidates_differ(
+def missing_bars(panels: Iterable[Panel]) -> dict[str, int]:
+    """Bars of a strategy's windows that a symbol has no candle for, by symbol, where there are any."""
+    absent: Counter[str] = Counter()
+    for panel in panels:
+        absent.update(dict(zip(panel.symbols, np.isnan(panel.close).sum(axis=1).tolist(), strict=True)))
+    return {symbol: bars for symbol, bars in absent.items() if bars}
+
+
+def _answer_differs(
     stored: StoredDecision, strategy: Strategy, panels: Mapping[Timeframe, Panel]
 ) -> Iterator[Difference]:
-    """The strategy's answer against the signals: who wants to enter, how much, on what evidence."""
+    """The strategy's answer against what was written down: who wants to enter, how much, on what evidence; and whom it
+    lets go of what it held."""
     try:
         parameters = strategy.parameters.model_validate(stored.config.parameters)
         evaluation = strategy.evaluate(panels, stored.timeframe, parameters)
     except Exception as error:  # whatever the code of today says to the inputs of then
         yield Difference(symbol=None, name="evaluation", was="made", now=f"{type(error).__name__}: {error}")
         return
-    found = {each.symbol: each for each in candidates(evaluation, panels[stored.timeframe])}
+    own = panels[stored.timeframe]
+    yield from _leavings_differ(stored, {each.symbol: each for each in leavings(evaluation, own, stored.held or ())})
+    found = {each.symbol: each for each in candidates(evaluation, own)}
     for signal in stored.signals:
         candidate = found.get(signal.symbol)
         if candidate is None:
@@ -145,6 +162,18 @@ def _candidates_differ(
         known = {signal.symbol for signal in stored.signals} | stored.observed
         for symbol in sorted(found.keys() - known):
             yield Difference(symbol=symbol, name="entry", was=False, now=True)
+
+
+def _leavings_differ(stored: StoredDecision, found: Mapping[str, Leaving]) -> Iterator[Difference]:
+    """Of a whole decision; a signal alone has no exits."""
+    for symbol, said in sorted((stored.held or {}).items()) if stored.whole else ():
+        now = found[symbol]
+        if said["exit"] != now.exit:
+            yield Difference(symbol=symbol, name="exit", was=said["exit"], now=now.exit)
+        for name in sorted(said["evidence"].keys() | now.evidence.keys()):
+            was, told = said["evidence"].get(name), now.evidence.get(name)
+            if not same_number(was, told):
+                yield Difference(symbol=symbol, name=f"evidence.{name}", was=was, now=told)
 
 
 def _candidate_differs(signal: StoredSignal, candidate: Candidate) -> Iterator[Difference]:
@@ -169,7 +198,9 @@ def _same_need(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> 
     return told[0] == told[1] and same_number(was["value"], now["value"])
 
 
-def _judged_again(signal: StoredSignal, stored: StoredDecision) -> tuple[list[Difference], list[VerdictDifference]]:
+def _judged_again(
+    signal: StoredSignal, stored: StoredDecision, missing: int
+) -> tuple[list[Difference], list[VerdictDifference]]:
     """The chain's answer to the facts of then, and whether those facts are what the rows say."""
     try:
         facts = _FACTS.validate_json(json.dumps(signal.facts))
@@ -178,7 +209,7 @@ def _judged_again(signal: StoredSignal, stored: StoredDecision) -> tuple[list[Di
         return [Difference(symbol=signal.symbol, name="facts", was="stored", now=told)], []
     verdicts = judge(facts)
     first = first_block(verdicts)
-    differences = [*_facts_differ(signal, facts, stored)]
+    differences = [*_facts_differ(signal, facts, stored, missing)]
     blocked_by = str(first.gate) if first else None
     if blocked_by != signal.blocked_by:
         differences.append(Difference(symbol=signal.symbol, name="blocked_by", was=signal.blocked_by, now=blocked_by))
@@ -196,12 +227,18 @@ def _said(verdict: GateVerdictView | None) -> tuple[bool, str, str] | None:
     return (verdict.passed, verdict.value, verdict.threshold) if verdict is not None else None
 
 
-def _facts_differ(signal: StoredSignal, facts: GateFacts, stored: StoredDecision) -> Iterator[Difference]:
-    """Facts that other rows tell too: the configuration and the regime."""
+def _facts_differ(signal: StoredSignal, facts: GateFacts, stored: StoredDecision, missing: int) -> Iterator[Difference]:
+    """Facts that other rows tell too: the configuration, the settings, the regime, and candles that are not there."""
     was, now = _fields(facts.config.model_dump()), _fields(stored.config.model_dump())
     for name in sorted(was.keys() | now.keys()):
         if was.get(name) != now.get(name):
             yield Difference(symbol=signal.symbol, name=f"config.{name}", was=was.get(name), now=now.get(name))
+    settings = {} if stored.limits is None else asdict(stored.limits)
+    for name, now_value in settings.items():
+        if (seen := getattr(facts.limits, name)) != now_value:
+            yield Difference(symbol=signal.symbol, name=f"settings.{name}", was=str(seen), now=str(now_value))
+    if facts.missing_candles != missing:
+        yield Difference(symbol=signal.symbol, name="missing_candles", was=facts.missing_candles, now=missing)
     if facts.regime != stored.regime:
         yield Difference(
             symbol=signal.symbol, name="regime", was=_regime_told(facts.regime), now=_regime_told(stored.regime)

@@ -98,7 +98,8 @@ class StrategyScan(Base):
     ``observed`` were there to be looked at only, and could not be entered. ``digests`` are {timeframe: {symbol: {part:
     digest}}} of every number of the symbol's row in the panel (see ``domain.digests``), by which a later look tells
     which input changed. ``candidates`` counts its entries, ``missing`` the bars that were not there, by symbol, where
-    there were any.
+    there were any. ``held`` is {symbol: {exit, evidence}} of the symbols it had positions in: whether it let them go.
+    None of a decision from before that was kept.
     """
 
     __tablename__ = "strategy_scans"
@@ -116,6 +117,7 @@ class StrategyScan(Base):
     observed: Mapped[list[str]] = mapped_column(JSONB)
     digests: Mapped[dict[str, Any]]
     missing: Mapped[dict[str, Any]]
+    held: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     candidates: Mapped[int]
     recorded_wall: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import MarketClockCursor, Scan
+from db.models import MarketClockCursor, Scan, StrategyScan
 from domain.candle import Timeframe
 from observability.tracing import current_trace_id
 
@@ -60,6 +60,11 @@ async def begin_scan(
         .on_conflict_do_nothing(index_elements=["epoch", "close_at"])
     )
     return await lock_scan(session, epoch, close_at)
+
+
+async def decision_of(session: AsyncSession, epoch: str, close_at: datetime, strategy: str) -> StrategyScan | None:
+    """What a strategy decided on at a close; None if it did not decide, or raised."""
+    return await session.get(StrategyScan, (epoch, close_at, strategy))
 
 
 async def lock_scan(session: AsyncSession, epoch: str, close_at: datetime) -> Scan:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import SystemSetting, SystemSettingHistory
@@ -85,6 +86,14 @@ async def settings_in_force(session: AsyncSession, at: datetime) -> Sequence[Sys
 async def settings_as_of(session: AsyncSession, at: datetime) -> dict[str, Any]:
     """Every setting by key as it was in force at wall time ``at``."""
     return {row.key: row.row["value"] for row in await settings_in_force(session, at)}
+
+
+async def settings_at(session: AsyncSession, version: int) -> dict[str, Any]:
+    """Every setting by key as of ``version`` (see ``settings_version``)."""
+    history = SystemSettingHistory
+    newest = select(history).where(history.id <= version).ext(distinct_on(history.key))
+    newest = newest.order_by(history.key, history.id.desc())
+    return {row.key: row.row["value"] for row in await session.scalars(newest)}
 
 
 async def setting_history(

@@ -68,6 +68,7 @@ async def test_each_strategy_leaves_what_it_decided_on_and_each_signal_what_the_
         "bars": 4,
     }
     assert quiet.windows["15m"]["bars"] == 6
+    assert (level.held, quiet.held) == ({}, {})
     assert quiet.digests["15m"].keys() == level.digests["15m"].keys() == {"BTCUSDT", "ETHUSDT"}
     assert quiet.digests != level.digests
     assert re.fullmatch("[0-9a-f]{16}", level.digests["15m"]["BTCUSDT"]["candles"])

@@ -151,7 +151,7 @@ async def test_a_candle_that_is_lost_is_a_changed_input_of_every_timeframe(repla
         assert [(each.timeframe, each.symbol, each.how) for each in told.changed_inputs] == [
             ("1h", "BTCUSDT", "changed")
         ]
-        assert told.differences == [], "the strategy doesn't look at it"
+        assert names(told) == {("BTCUSDT", "missing_candles")}, "the strategy doesn't look at it"
 
 
 async def test_a_changed_funding_rate_is_named(replays: Replays) -> None:
@@ -192,6 +192,13 @@ async def test_parameters_changed_in_the_history_are_named_and_a_new_version_is_
     await reconfigure(replays.desk.database, parameters={"enter_over": 50_000.0})
     told = await replays.again(replays.scan("level"))
     assert (told.same, told.config_version) == (True, 1)
+
+
+async def test_settings_changed_in_the_history_are_named_by_every_decision_under_them(replays: Replays) -> None:
+    stored = "key = 'max_open_positions'"
+    async with replays.changed("system_settings_history", '"row"', """jsonb_set("row", '{value}', '0')""", stored):
+        told = await replays.again(replays.scan("level"))
+    assert names(told) == {(symbol, "settings.max_open_positions") for symbol in ("BTCUSDT", "ETHUSDT")}
 
 
 async def test_facts_that_were_changed_give_other_verdicts(replays: Replays) -> None:

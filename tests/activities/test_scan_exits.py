@@ -13,7 +13,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.due_strategies import ScanRequest
 from activities.scan_exits import Exits, ScanExitActivities
-from db.models import SystemEvent
+from db.models import StrategyScan, SystemEvent
 from db.repositories.regimes import append_regimes
 from db.session import Database
 from domain.candle import Timeframe
@@ -79,6 +79,38 @@ async def test_a_strategys_exit_lets_positions_go_that_were_held_long_enough(des
     assert (exits.position_ids, exits.reason(gone)) == ([gone], ExitReason.STRATEGY_EXIT)
     assert await desk.exits() == exits
     assert [event.subject for event in await desk.events("strategy_exit_signal")] == [gone], "told once"
+
+
+async def test_an_exit_is_the_one_that_was_decided_with_the_entries_and_names_it(desk: ExitDesk) -> None:
+    await _configure(desk, LEAVES, regime_exit="hold")
+    gone = await hold(desk.database, "BTCUSDT", BEFORE)
+    kept = await hold(desk.database, "ETHUSDT", BEFORE)
+    decided = {"BTCUSDT": {"exit": True, "evidence": {"close": 5.0}}, "ETHUSDT": {"exit": False, "evidence": {}}}
+    async with desk.database.session() as session:
+        session.add(
+            StrategyScan(
+                epoch="here",
+                close_at=CLOSE,
+                strategy="level",
+                category="spot",
+                timeframe="1h",
+                config_version=1,
+                settings_version=7,
+                windows={},
+                symbols=sorted(decided),
+                observed=[],
+                digests={},
+                missing={},
+                held=decided,
+                candidates=0,
+            )
+        )
+    exits = await desk.exits()
+    assert exits.position_ids == [gone], f"the panel of now would let {kept} go too"
+    (told,) = await desk.events("strategy_exit_signal")
+    assert told.detail["decision"] == f"level@{CLOSE:%Y-%m-%dT%H:%M:%SZ}"
+    assert (told.detail["config_version"], told.detail["settings_version"]) == (1, 7)
+    assert told.detail["evidence"] == {"close": 5.0}
 
 
 async def test_a_market_out_of_a_strategys_regimes_lets_all_its_positions_go_at_once(desk: ExitDesk) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from domain.candidates import candidates
+from domain.candidates import candidates, leavings
 from domain.digests import panel_digests
 from domain.gate_facts import GateFacts, MarketRegime
 from domain.gates import first_block, judge
@@ -235,3 +235,17 @@ def test_amounts_are_compared_as_numbers() -> None:
     then = stored(seen)
     same = CONFIG.model_copy(update={"trade_usd": CONFIG.trade_usd * Decimal("1.0000")})
     assert again(replace(then, config=same), seen).same
+
+
+def test_what_the_strategy_says_of_a_held_symbol_is_compared() -> None:
+    seen = panel()
+    found = leavings(evaluate(MOMENTUM, seen), seen, seen.symbols)
+    said = through_json({each.symbol: {"exit": each.exit, "evidence": each.evidence} for each in found})
+    then = replace(stored(seen), held=said)
+    assert again(then, seen).same
+    first = seen.symbols[0]
+    was = said[first]
+    other = {**said, first: {"exit": not was["exit"], "evidence": {**was["evidence"], "close": 1.0}}}
+    told = again(replace(then, held=other), seen)
+    assert {(each.symbol, each.name) for each in told.differences} == {(first, "exit"), (first, "evidence.close")}
+    assert again(replace(then, held=other, whole=False), seen).same, "a signal alone has no exits"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 
-from domain.candidates import Scored, candidates, exit_symbols, scan_order, scores
+from domain.candidates import Scored, candidates, leavings, scan_order, scores
 from domain.gate_facts import Microstructure
 from tests.domain.strategy_cases import bars_of, evaluate, every_strategy, panels, random_panel
 
@@ -19,8 +19,18 @@ def test_candidates_of_a_bar_are_those_whose_entry_is_true_there(strategy, panel
         assert {candidate.symbol for candidate in found} == entering
         assert len(found) == len(entering)
         assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
-        leaving = [symbol for row, symbol in enumerate(panel.symbols) if evaluation.exit[row, bar]]
-        assert exit_symbols(evaluation, panel, bar) == leaving
+
+
+@given(every_strategy, panels)
+def test_what_is_held_is_let_go_where_the_exit_is_true(strategy, panel):
+    evaluation = evaluate(strategy, panel)
+    held = panel.symbols[::2]
+    for bar in range(panel.close.shape[1]):
+        said = leavings(evaluation, panel, held, bar)
+        assert [one.symbol for one in said] == list(held)
+        assert [one.exit for one in said] == evaluation.exit[::2, bar].tolist()
+        for row, one in enumerate(said):
+            assert one.evidence == {name: known(col[2 * row, bar]) for name, col in evaluation.evidence.items()}
 
 
 @given(every_strategy, panels)
@@ -44,7 +54,8 @@ def test_the_last_bar_is_what_a_scan_looks_at(strategy, panel):
     evaluation = evaluate(strategy, panel)
     last = panel.close.shape[1] - 1
     assert candidates(evaluation, panel) == candidates(evaluation, panel, last)
-    assert exit_symbols(evaluation, panel) == exit_symbols(evaluation, panel, last)
+    every = panel.symbols
+    assert leavings(evaluation, panel, every) == leavings(evaluation, panel, every, last)
     assert scores(evaluation, panel) == scores(evaluation, panel, last)
 
 
@@ -63,7 +74,8 @@ def test_every_symbol_has_a_score_and_evidence_that_json_can_hold(strategy, pane
 def test_without_bars_there_is_nothing_to_work_on(strategy):
     panel = bars_of(random_panel(1, 2, 5), slice(0))
     evaluation = evaluate(strategy, panel)
-    assert candidates(evaluation, panel) == exit_symbols(evaluation, panel) == scores(evaluation, panel) == []
+    every = panel.symbols
+    assert candidates(evaluation, panel) == leavings(evaluation, panel, every) == scores(evaluation, panel) == []
 
 
 def test_a_scan_takes_the_best_score_first_then_strategy_then_symbol():

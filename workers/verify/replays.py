@@ -19,7 +19,7 @@ from workers.verify.verdict import Figures, Finding, Kind
 
 SAMPLE: Final = 5
 """Decisions with candidates, and as many without."""
-_BY_INPUTS = ("entry", "score", "evidence.", "microstructure.", "evaluation")
+_BY_INPUTS = ("entry", "exit", "score", "evidence.", "microstructure.", "missing_candles", "evaluation")
 """What follows from a strategy's inputs; everything else of a decision follows from its own row."""
 
 
