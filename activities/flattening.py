@@ -8,9 +8,8 @@ from temporalio import activity
 
 from db.models import Position, SystemSetting
 from db.repositories.audit import record_event
-from db.repositories.book import lock_reservations
+from db.repositories.book import holding, lock_reservations
 from db.session import Database
-from domain.position import ACTIVE_STATES
 from domain.system_settings import TRADING_HALTED
 
 
@@ -29,7 +28,7 @@ class FlattenActivities:
 
     @activity.defn
     async def begin_flatten(self, request: FlattenRequest) -> list[str]:
-        """Halt entries unless it is one symbol only, and the ids of what is active then, the oldest first.
+        """Halt entries unless it is one symbol only, and the ids of what holds its place then, the oldest first.
 
         A reservation is over before the halt or sees it: nothing that was wanted before can come after.
         """
@@ -47,15 +46,15 @@ class FlattenActivities:
                 severity="warning",
                 detail={"symbol": request.symbol, "reason": request.reason},
             )
-            query = select(Position.position_id).where(Position.state.in_(ACTIVE_STATES))
+            query = select(Position.position_id).where(holding())
             if request.symbol is not None:
                 query = query.where(Position.symbol == request.symbol)
             return list(await session.scalars(query.order_by(Position.created_wall)))
 
     @activity.defn
     async def positions_left(self, position_ids: list[str]) -> list[str]:
-        """Those of ``position_ids`` that are still active, the oldest first."""
-        query = select(Position.position_id).where(Position.state.in_(ACTIVE_STATES)).order_by(Position.created_wall)
+        """Those of ``position_ids`` that are still there, the oldest first."""
+        query = select(Position.position_id).where(holding()).order_by(Position.created_wall)
         async with self._database.session() as session:
             return list(await session.scalars(query.where(Position.position_id.in_(position_ids))))
 

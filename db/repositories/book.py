@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
 
 from db.models import ForeignPosition, FundingPayment, InstrumentRow, LotMatchRow, Position
 from domain.gate_facts import Limits
@@ -30,12 +31,18 @@ async def lock_reservations(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _RESERVATIONS})
 
 
+def holding() -> ColumnElement[bool]:
+    """Positions that hold their place: active ones, and an entry that was given up and filled all the same."""
+    late = (Position.state == PositionState.NOT_ENTERED) & (Position.qty > 0)
+    return Position.state.in_(ACTIVE_STATES) | late
+
+
 async def paid_positions(session: AsyncSession) -> frozenset[str]:
-    """Active positions whose whole price the wallet has paid: spot that was bought. Margin only stays bound."""
+    """Positions whose whole price the wallet has paid: spot that was bought. Margin only stays bound."""
     rows = await session.scalars(
         select(Position.position_id).where(
             Position.category == Category.SPOT,
-            Position.state.in_(ACTIVE_STATES),
+            holding(),
             Position.state.not_in(_NOT_BOUGHT_YET),
             Position.entry_price.is_not(None),
         )
@@ -49,7 +56,7 @@ async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Hol
     What others hold counts as reconciliation last saw it, unless it is too little for an order.
     """
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    active = await session.scalars(select(Position).where(Position.state.in_(ACTIVE_STATES)))
+    held = await session.scalars(select(Position).where(holding()))
     closed = await session.execute(
         select(Position.strategy, Position.category, Position.symbol, func.max(Position.closed_at))
         .where(Position.market_epoch == epoch, Position.closed_at.is_not(None))
@@ -62,7 +69,7 @@ async def read_holdings(session: AsyncSession, epoch: str, now: datetime) -> Hol
         .group_by(Position.strategy)
     )
     return Holdings(
-        held=tuple(_held(position) for position in active),
+        held=tuple(_held(position) for position in held),
         foreign=await _held_by_others(session),
         last_closed={(strategy, category, symbol): at for strategy, category, symbol, at in closed if at is not None},
         entries_today=dict(iter(entries)),

@@ -158,6 +158,17 @@ async def test_a_close_and_an_entry_are_told_of_the_strategy_whose_they_were(db:
     assert holdings.book("manual1", Category.LINEAR, "BTCUSDT").last_closed_at is None, "each market rests for itself"
 
 
+async def test_an_entry_that_filled_after_it_was_given_up_has_its_place(db: Database) -> None:
+    given_up = {"state": PositionState.NOT_ENTERED, "strategy": "any"}
+    await store(db, rows.position(1, **given_up, qty=Decimal(0)))
+    async with db.session() as session:
+        assert (await read_holdings(session, "test", NOW)).held == ()
+    await store(db, rows.position(2, **given_up))
+    async with db.session() as session:
+        book = (await read_holdings(session, "test", NOW)).book("any", Category.SPOT, "BTCUSDT")
+    assert (book.holder, book.open_positions, book.symbol_exposure) == (rows.position_id(2), 1, 30_000)
+
+
 async def test_what_others_hold_of_a_linear_symbol_has_its_place_while_it_could_be_an_order(db: Database) -> None:
     listed = [instrument(symbol, Category.LINEAR) for symbol in ("SOLUSDT", "XRPUSDT", "ETHUSDT")]
     async with db.session() as session:
