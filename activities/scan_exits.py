@@ -17,9 +17,11 @@ from activities.strategies_in_use import strategies_in_use
 from activities.strategy_panels import load_panels
 from db.models import Position, SystemEvent
 from db.repositories.audit import record_event
+from db.repositories.order_versions import EXIT_SIGNAL, REGIME_LEFT
 from db.repositories.positions import targets_of
 from db.repositories.regimes import regime_at
 from db.repositories.scans import DONE, finish_scan, lock_scan
+from db.repositories.settings import settings_version
 from db.session import Database
 from domain.candidates import exit_symbols
 from domain.exit_policy import ExitPolicy, ExitReason
@@ -29,9 +31,7 @@ from domain.strategies import STRATEGIES
 from domain.strategies.contract import Strategy
 from domain.strategy_config import RegimeExit, StrategyConfig
 
-EXIT_SIGNAL = "strategy_exit_signal"
 EXIT_IGNORED = "strategy_exit_ignored"
-REGIME_LEFT = "regime_exit_signal"
 REGIME_IGNORED = "regime_exit_ignored"
 EXIT_NOT_DELIVERED = "strategy_exit_not_delivered"
 
@@ -172,6 +172,9 @@ async def _tell(
 ) -> list[str]:
     """The audit row of each exit, once: a repeat of the activity finds it there. Who of them is to leave."""
     told = list(leaving)
+    if not told:
+        return []
+    decided_by = {"config_version": config.version, "settings_version": await settings_version(session)}
     for position in told:
         known = await session.scalar(
             select(SystemEvent.id)
@@ -188,6 +191,6 @@ async def _tell(
                 who="scan",
                 severity="info" if config.sell_gate else "warning",
                 market_at=close_at,
-                detail={**about, **(detail or {})},
+                detail={**about, **decided_by, **(detail or {})},
             )
     return [position.position_id for position in told] if config.sell_gate else []

@@ -28,9 +28,12 @@ async def current_settings(session: AsyncSession) -> dict[str, Any]:
     return {row.key: row.value for row in rows}
 
 
-async def settings_version(session: AsyncSession) -> int:
-    """A number that rises with every change of any setting (the newest history row's id)."""
-    return await session.scalar(select(func.coalesce(func.max(SystemSettingHistory.id), 0))) or 0
+async def settings_version(session: AsyncSession, at: datetime | None = None) -> int:
+    """A number that rises with every change of any setting (the newest history row's id): now, or ``at`` (wall)."""
+    newest = select(func.max(SystemSettingHistory.id))
+    if at is not None:
+        newest = newest.where(SystemSettingHistory.valid_from <= at)
+    return await session.scalar(newest) or 0
 
 
 async def list_settings(session: AsyncSession) -> Sequence[SystemSetting]:
