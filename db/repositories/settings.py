@@ -103,6 +103,15 @@ async def setting_history(
     return (await session.scalars(query)).all()
 
 
+async def settings_changed(
+    session: AsyncSession, since: datetime, until: datetime, *, limit: int = 1_000
+) -> Sequence[SystemSettingHistory]:
+    """Versions of any setting that came into force after ``since`` and up to ``until`` (wall), oldest first."""
+    history = SystemSettingHistory
+    query = select(history).where(history.valid_from > since, history.valid_from <= until)
+    return (await session.scalars(query.order_by(history.id).limit(limit))).all()
+
+
 def _in_force(at: datetime) -> tuple[Any, ...]:
     history = SystemSettingHistory
     return history.valid_from <= at, or_(history.valid_to.is_(None), history.valid_to > at)
