@@ -55,7 +55,9 @@ def first_block(verdicts: Iterable[GateVerdict]) -> GateVerdict | None:
 
 
 def _trading_halted(limits: Limits) -> GateVerdict:
-    return _verdict(GateCode.TRADING_HALTED, not limits.trading_halted, "halted" if limits.trading_halted else "")
+    if not limits.trading_halted:
+        return _verdict(GateCode.TRADING_HALTED, True)
+    return _verdict(GateCode.TRADING_HALTED, False, "halted", "not halted")
 
 
 def _strategy_gate_off(facts: GateFacts) -> GateVerdict:
@@ -147,7 +149,9 @@ def _cooldown_active(facts: GateFacts) -> GateVerdict:
 
 def _position_exists(facts: GateFacts) -> GateVerdict:
     holder = facts.book.holder
-    return _verdict(GateCode.POSITION_EXISTS, holder is None, holder or "")
+    if holder is None:
+        return _verdict(GateCode.POSITION_EXISTS, True)
+    return _verdict(GateCode.POSITION_EXISTS, False, holder, "nobody")
 
 
 def _strategy_position_cap(book: Book, config: StrategyConfig) -> GateVerdict:
