@@ -24,6 +24,7 @@ from db.repositories import positions as position_rows
 from db.repositories.audit import record_event, told_before
 from db.repositories.executions import apply_executions
 from db.repositories.market import find_instrument, upsert_instruments
+from db.repositories.order_versions import versions_of_intent
 from db.repositories.settings import current_settings, settings_version
 from db.repositories.signals import block_reservation
 from db.repositories.stops import newest_stop, stop_number
@@ -288,7 +289,8 @@ class EntryActivities:
             )
         leaving = exit_intent(position, instrument, 1)
         if leaving is not None:
-            fields = leaving.model_dump(exclude={"expires_at"})
+            versions = await versions_of_intent(session, position, leaving.role)
+            fields = leaving.model_dump(exclude={"expires_at"}) | versions.columns()
             await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
         stop = await self._stop_to_keep(session, position, instrument)
         state = PositionState(position.state)

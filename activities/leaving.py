@@ -22,6 +22,7 @@ from db.repositories import positions as position_rows
 from db.repositories.audit import record_event
 from db.repositories.executions import apply_executions
 from db.repositories.market import find_instrument
+from db.repositories.order_versions import OrderVersions, versions_of, versions_of_exit
 from db.session import Database
 from domain.exits import ExitReason
 from domain.ids import OrderRole, parse_order_link_id
@@ -134,10 +135,19 @@ class ExitActivities:
             intent = None  # the exchange takes no order for so little: what is left goes to the dust ledger
         if intent is None:
             return ExitPlan(order=None, qty_left=position.qty)
-        reason = next((order.exit_reason for order in reversed(exits) if order.exit_reason), request.takeover)
-        fields = intent.model_dump(exclude={"expires_at"})
+        reason, versions = await self._decided(session, position, exits, request)
+        fields = intent.model_dump(exclude={"expires_at"}) | versions.columns()
         await order_rows.insert_intent(session, OrderState.PREPARED, exit_reason=reason, **fields)
         return ExitPlan(order=intent, qty_left=position.qty)
+
+    async def _decided(
+        self, session: AsyncSession, position: Position, exits: list[Order], request: ExitRequest
+    ) -> tuple[str | None, OrderVersions]:
+        """Why the next exit is made and by which versions: those of the one before it, whose rest it sells."""
+        before = next((order for order in reversed(exits) if order.exit_reason), None)
+        if before is not None:
+            return before.exit_reason, versions_of(before)
+        return request.takeover, await versions_of_exit(session, position, request.takeover)
 
     async def _go_on(
         self, session: AsyncSession, position: Position, order: Order, instrument: Instrument, request: ExitRequest
@@ -148,7 +158,9 @@ class ExitActivities:
             if held != order.qty:  # what it would sell is no longer what is held: this one never goes out
                 order_rows.move(session, order, OrderState.DENIED, f"the position now holds {position.qty}")
                 return await self._next_exit(session, position, request)
-            order.exit_reason = order.exit_reason or request.takeover
+            if order.exit_reason is None and request.takeover is not None:
+                order.exit_reason = request.takeover
+                (await versions_of_exit(session, position, request.takeover)).write(order)
         return ExitPlan(order=intent_of(order), qty_left=position.qty)
 
     async def _was_refused(self, position_id: str) -> bool:

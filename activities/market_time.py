@@ -70,9 +70,8 @@ class MarketTimeActivities:
 
 
 def _watched(configs: Iterable[StrategyConfig]) -> set[Timeframe]:
-    """Timeframes whose closes are scanned: of the strategies in use, and the regime's while there is one."""
-    used = {config.timeframe for config in configs if in_use(config)}
-    return used | {REGIME_STEP} if used else used
+    """Timeframes whose closes are scanned: of the strategies in use, and the regime's, whoever is in use."""
+    return {REGIME_STEP} | {config.timeframe for config in configs if in_use(config)}
 
 
 async def _pass_by(

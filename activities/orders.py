@@ -20,6 +20,7 @@ from db.repositories.audit import record_event
 from db.repositories.evidence import IN_DOUBT, add_evidence
 from db.repositories.executions import executed_qty
 from db.repositories.market import find_instrument
+from db.repositories.order_versions import versions_of_intent
 from db.repositories.settings import current_settings
 from db.session import Database
 from domain.ids import OrderRole
@@ -192,7 +193,8 @@ class OrderActivities:
         """Row written or found; the request if it is ours to send now, else how the order stands."""
         async with self._database.session() as session:
             position = await position_rows.lock_position(session, intent.position_id)  # before its order, as all do
-            fields = intent.model_dump(exclude={"expires_at"})
+            versions = await versions_of_intent(session, position, intent.role)
+            fields = intent.model_dump(exclude={"expires_at"}) | versions.columns()
             await order_rows.insert_intent(session, OrderState.PREPARED, **fields)
             order = await order_rows.lock_order(session, intent.order_link_id)
             _check_same(order, intent)

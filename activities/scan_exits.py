@@ -18,9 +18,11 @@ from activities.strategy_panels import load_panels
 from db.models import Position, StrategyScan, SystemEvent
 from db.replaying import decision_name
 from db.repositories.audit import record_event
+from db.repositories.order_versions import EXIT_SIGNAL, REGIME_LEFT
 from db.repositories.positions import targets_of
 from db.repositories.regimes import regime_at
 from db.repositories.scans import DONE, decision_of, finish_scan, lock_scan
+from db.repositories.settings import settings_version
 from db.repositories.strategies import current_configs
 from db.session import Database
 from domain.candidates import leavings
@@ -34,9 +36,7 @@ from domain.strategy_config import RegimeExit, StrategyConfig
 Said = Mapping[str, Mapping[str, Any]]
 """Why symbols are let go, by symbol: what an audit row tells."""
 
-EXIT_SIGNAL = "strategy_exit_signal"
 EXIT_IGNORED = "strategy_exit_ignored"
-REGIME_LEFT = "regime_exit_signal"
 REGIME_IGNORED = "regime_exit_ignored"
 EXIT_NOT_DELIVERED = "strategy_exit_not_delivered"
 
@@ -203,6 +203,9 @@ async def _tell(
     """The audit row of each exit with what was ``said``, once: a repeat of the activity finds it there. Who of them is
     to leave."""
     told = list(leaving)
+    if not told:
+        return []
+    decided_by = {"config_version": config.version, "settings_version": await settings_version(session)}
     for position in told:
         known = await session.scalar(
             select(SystemEvent.id)
@@ -219,6 +222,6 @@ async def _tell(
                 who="scan",
                 severity="info" if config.sell_gate else "warning",
                 market_at=close_at,
-                detail={**about, **said[position.symbol]},
+                detail={**about, **decided_by, **said[position.symbol]},
             )
     return [position.position_id for position in told] if config.sell_gate else []

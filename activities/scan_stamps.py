@@ -17,13 +17,12 @@ from db.repositories.open_interest import upsert_open_interest
 from db.repositories.stamped import StampedRow, missing_stamps
 from db.session import Database
 from domain.candle import Timeframe
+from domain.microstructure import UNSTAMPED
 from domain.strategies.contract import Needs
 from exchange.protocol import Exchange, ExchangeError
 from observability.logs import get_logger
 
 log = get_logger(__name__)
-
-_NO_STAMPS = frozenset({Timeframe.M1, Timeframe.W1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ async def _missing(
     async with database.session() as session:
         for one in wanted:
             window, timeframe = one.window, one.window.timeframe
-            if not series.needed(one.needs) or timeframe in _NO_STAMPS:
+            if not series.needed(one.needs) or timeframe in UNSTAMPED:
                 continue
             found = await missing_stamps(session, series.row, timeframe, window.symbols, window.first, window.last)
             for symbol, stamps in found.items():

@@ -255,6 +255,8 @@ def order_view(row: Order) -> OrderView:
         stop_loss=row.stop_loss,
         exchange_order_id=row.exchange_order_id,
         exit_reason=row.exit_reason,
+        config_version=row.config_version,
+        settings_version=row.settings_version,
         error=row.error,
         created_at=row.created_at,
         sent_at=row.sent_at,

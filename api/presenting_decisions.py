@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
 from db.deciding import SignalFacts
 from db.models import (
     BlockedSignal,
@@ -11,16 +15,20 @@ from db.models import (
     SystemSettingHistory,
 )
 from domain.candle import Timeframe
+from domain.config_diff import differences
 from domain.decision_views import (
     BlockedSignalView,
     GateVerdictView,
     HaltView,
     ScanView,
+    SettingsDiffView,
+    SettingStep,
     SettingVersionView,
     SettingView,
     SignalView,
 )
 from domain.market import Category, PositionSide
+from domain.strategy_views import FieldChange
 
 
 def setting_view(row: SystemSetting) -> SettingView:
@@ -44,6 +52,26 @@ def setting_version_view(row: SystemSettingHistory) -> SettingVersionView:
         valid_to=row.valid_to,
         changed_by=row.changed_by,
         reason=row.reason,
+    )
+
+
+def settings_diff_view(
+    since: datetime,
+    until: datetime,
+    told: tuple[Mapping[str, Any], Mapping[str, Any]],
+    between: Sequence[SystemSettingHistory],
+) -> SettingsDiffView:
+    """``told`` are the values in force at both instants, by key; ``between`` the versions that came between them."""
+    return SettingsDiffView(
+        since=since,
+        until=until,
+        changes=[FieldChange(field=each.field, was=each.was, now=each.now) for each in differences(*told)],
+        steps=[
+            SettingStep(
+                key=row.key, version=row.version, changed_by=row.changed_by, reason=row.reason, at=row.valid_from
+            )
+            for row in between
+        ],
     )
 
 

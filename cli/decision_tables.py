@@ -11,6 +11,7 @@ from client.models import (
     BackfillView,
     BlockedSignalView,
     PortfolioView,
+    SettingsDiffView,
     SettingVersionView,
     SettingView,
     SignalView,
@@ -31,6 +32,18 @@ def setting_version_table(versions: list[SettingVersionView]) -> Table:
         value, reason = plain(each.value), Text(each.reason)
         rows.add_row(str(each.version), value, instant(each.valid_from), until, each.changed_by, reason)
     return rows
+
+
+def settings_diff_story(diff: SettingsDiffView) -> RenderableType:
+    """What differs, and under it who changed it, why and when."""
+    changes = table("setting", f"at {instant(diff.since)}", f"at {instant(diff.until)}")
+    for each in diff.changes:
+        changes.add_row(each.field, plain(each.was), plain(each.now))
+    steps = table("setting", "v", "at (UTC)", "by", "reason")
+    for step in diff.steps:
+        steps.add_row(step.key, str(step.version), instant(step.at), step.changed_by, Text(step.reason))
+    said = changes if diff.changes else Text("the settings were the same at both times")
+    return Group(said, Text(""), steps) if diff.steps else said
 
 
 def signal_table(signals: list[SignalView]) -> Table:

@@ -1,19 +1,22 @@
-"""``ats setting list | set | history``: numbers of the whole system."""
+"""``ats setting list | set | bulk | history | diff``: numbers of the whole system."""
 
 from __future__ import annotations
 
-import json as jsonlib
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
-from cli.asking import AsOf, Limit, Reason, ask, checked
+from cli.asking import AsOf, Limit, Reason, ask, checked, instant
 from cli.context import Json, console, fail, print_json
-from cli.decision_tables import setting_table, setting_version_table
+from cli.decision_tables import setting_table, setting_version_table, settings_diff_story
+from cli.setting_bulk import bulk
+from cli.setting_values import typed_value
 from client import AtsClient
 from client.models import SettingChange, SettingView
 
 app = typer.Typer(no_args_is_help=True, help="System settings: limits and defaults, and every value they had.")
+app.command()(bulk)
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="such as max_open_positions")]
 
@@ -41,7 +44,7 @@ def change(
         before = next((each for each in api.settings() if each.key == key), None)
         if before is None:
             fail(f"there is no setting {key}: see ats setting list")
-        fields = {"value": _value(value), "reason": reason, "expected_version": before.version}
+        fields = {"value": typed_value(value), "reason": reason, "expected_version": before.version}
         return api.change_setting(key, checked(lambda: SettingChange.model_validate(fields)))
 
     changed = ask(send, json)
@@ -61,11 +64,18 @@ def history(key: Key, as_of: AsOf = None, limit: Limit = 50, json: Json = False)
     console.print(setting_version_table(page.items) if page.items else "none was in force then")
 
 
-def _value(text: str) -> Any:
-    """JSON for documents and lists; anything else as text, which keeps an amount exact."""
-    if not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        return jsonlib.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"VALUE is no JSON: {error}") from None
+@app.command()
+def diff(
+    since: Annotated[datetime, typer.Option("--since", parser=instant, metavar="INSTANT", help="a wall time")],
+    until: Annotated[
+        datetime | None,
+        typer.Option("--until", parser=instant, metavar="INSTANT", help="a later wall time; unless given now"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What differs between the settings in force at two times, and who changed it, why and when."""
+    told = ask(lambda api: api.settings_diff(since=since, until=until), json)
+    if json:
+        print_json(told.model_dump(mode="json"))
+        return
+    console.print(settings_diff_story(told))

@@ -34,7 +34,7 @@ def bulk(
 
     def send(api: AtsClient) -> list[StrategyView]:
         known = {each.strategy: each for each in api.strategies()}
-        changes = _read(file) if file is not None else _changes(known, typed)
+        changes = read_changes(file) if file is not None else _changes(known, typed)
         for change in changes:
             seen = known.get(str(change.get("strategy")))
             change.setdefault("seen_version", seen.version if seen is not None else 1)
@@ -68,7 +68,8 @@ def _changes(known: dict[str, StrategyView], typed: dict[str, dict[str, Any]]) -
     return [{"strategy": name, "fields": merged(known[name], pairs)} for name, pairs in typed.items()]
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
+def read_changes(file: Path) -> list[dict[str, Any]]:
+    """The list of changes in a JSON file, or wrong usage."""
     try:
         told = jsonlib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, ValueError) as error:

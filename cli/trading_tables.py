@@ -103,7 +103,8 @@ def _result(position: PositionView) -> Table:
 
 
 def order_table(orders: list[OrderView]) -> Table:
-    rows = table("order", "role", "symbol", "side", "state", "qty", "filled", "average", "trigger", "created (UTC)")
+    columns = ("symbol", "side", "state", "qty", "filled", "average", "trigger", "decided by", "created (UTC)")
+    rows = table("order", "role", *columns)
     for each in orders:
         rows.add_row(
             each.order_link_id,
@@ -115,9 +116,18 @@ def order_table(orders: list[OrderView]) -> Table:
             number(each.filled_qty),
             number(each.average_price),
             number(each.trigger_price or each.stop_loss),
+            _decided_by(each),
             instant(each.created_at),
         )
     return rows
+
+
+def _decided_by(order: OrderView) -> str:
+    """The version of the strategy's configuration, and of the settings."""
+    if order.settings_version is None:
+        return ""
+    decided = "by hand" if order.config_version is None else f"v{order.config_version}"
+    return f"{decided}, settings {order.settings_version}"
 
 
 def execution_table(executions: list[ExecutionView]) -> Table:

@@ -14,7 +14,9 @@ from domain.decision_views import (
     PnlView,
     PortfolioView,
     ScanView,
+    SettingBulkRequest,
     SettingChange,
+    SettingsDiffView,
     SettingVersionView,
     SettingView,
     SignalView,
@@ -34,6 +36,14 @@ class DecisionCalls(Transport):
 
     def change_setting(self, key: str, request: SettingChange) -> SettingView:
         return self._patch(f"/v1/settings/{segment(key)}", request, SettingView)
+
+    def change_settings(self, request: SettingBulkRequest) -> list[SettingView]:
+        """Change several for one reason, all or none; they come back in the order in which they were named."""
+        return self._post("/v1/settings/bulk", request, list[SettingView])
+
+    def settings_diff(self, *, since: datetime, until: datetime | None = None) -> SettingsDiffView:
+        """What differs between the settings in force at two wall times; unless named the later one is now."""
+        return self._get("/v1/settings/diff", SettingsDiffView, {"since": since, "until": until})
 
     def setting_history(
         self, key: str, *, as_of: datetime | None = None, limit: int | None = None, cursor: str | None = None

@@ -5,12 +5,13 @@ The rules of ``domain.views`` hold here too.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from domain.candle import Timeframe
 from domain.market import Category, PositionSide
+from domain.strategy_views import FieldChange
 from domain.views import Answer, Instant, Plain, Reason, Request, WatchState
 
 
@@ -38,6 +39,47 @@ class SettingChange(Request):
     value: Any
     reason: Reason
     expected_version: int = Field(ge=1)
+
+
+class SettingKeyChange(Request):
+    """The change of one setting in a bulk edit, given the version it was decided on."""
+
+    key: str = Field(pattern=r"^[a-z0-9_]{1,60}$")
+    value: Any
+    seen_version: int = Field(ge=1)
+
+
+class SettingBulkRequest(Request):
+    """Change several settings for one reason: all of it, or (409 if one of them moved) nothing."""
+
+    changes: list[SettingKeyChange] = Field(min_length=1, max_length=100)
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        keys = [change.key for change in self.changes]
+        if len(set(keys)) < len(keys):
+            raise ValueError("changes name a setting twice")
+        return self
+
+
+class SettingStep(Answer):
+    """A change on the way: of which setting, the version it made, who made it, why and when."""
+
+    key: str
+    version: int
+    changed_by: str
+    reason: str
+    at: Instant
+
+
+class SettingsDiffView(Answer):
+    """What differs between the settings in force at two wall times, and every change between them, oldest first."""
+
+    since: Instant
+    until: Instant
+    changes: list[FieldChange]
+    steps: list[SettingStep]
 
 
 class GateVerdictView(Answer):

@@ -60,7 +60,9 @@ def first_block(verdicts: Iterable[GateVerdict]) -> GateVerdict | None:
 
 
 def _trading_halted(limits: Limits) -> GateVerdict:
-    return _verdict(GateCode.TRADING_HALTED, not limits.trading_halted, "halted" if limits.trading_halted else "")
+    if not limits.trading_halted:
+        return _verdict(GateCode.TRADING_HALTED, True)
+    return _verdict(GateCode.TRADING_HALTED, False, "halted", "not halted")
 
 
 def _strategy_gate_off(facts: GateFacts) -> GateVerdict:
@@ -156,7 +158,7 @@ def _position_exists(book: Book) -> GateVerdict:
     if holder is None:
         return _verdict(GateCode.POSITION_EXISTS, True)
     told = "others hold the symbol on the account" if holder == OTHERS else f"position {holder} holds the symbol"
-    return _verdict(GateCode.POSITION_EXISTS, False, holder, detail=told)
+    return _verdict(GateCode.POSITION_EXISTS, False, holder, "nobody", told)
 
 
 def _strategy_position_cap(book: Book, config: StrategyConfig) -> GateVerdict:

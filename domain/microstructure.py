@@ -13,6 +13,9 @@ from domain.candle import Timeframe
 Floats = npt.NDArray[np.float64]
 Instants = npt.NDArray[np.int64]
 
+UNSTAMPED: Final = frozenset({Timeframe.M1, Timeframe.W1})
+"""Timeframes for which the exchange stamps neither open interest nor the ratio of accounts."""
+
 TOLERANCE = 0.01
 """By how much of a candle's volume both sides together may miss it."""
 

@@ -218,13 +218,15 @@ def _judged_again(
     return differences, [
         VerdictDifference(symbol=signal.symbol, gate=gate, was=then.get(gate), now=now.get(gate))
         for gate in {**then, **now}
-        if _said(then.get(gate)) != _said(now.get(gate))
+        if not _says_the_same(then.get(gate), now.get(gate))
     ]
 
 
-def _said(verdict: GateVerdictView | None) -> tuple[bool, str, str] | None:
-    """What counts of a verdict; its words may be put better one day."""
-    return (verdict.passed, verdict.value, verdict.threshold) if verdict is not None else None
+def _says_the_same(then: GateVerdictView | None, now: GateVerdictView | None) -> bool:
+    """By what counts of a verdict; its words may be put better one day, and a gate told no threshold once that does."""
+    if then is None or now is None:
+        return then is now
+    return (then.passed, then.value, then.threshold or now.threshold) == (now.passed, now.value, now.threshold)
 
 
 def _facts_differ(signal: StoredSignal, facts: GateFacts, stored: StoredDecision, missing: int) -> Iterator[Difference]:

@@ -7,13 +7,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from domain.candle import Timeframe
 from domain.exit_policy import ExitPolicy
 from domain.market import Category, PositionSide
+from domain.microstructure import UNSTAMPED
 from domain.regime import Regime
-from domain.strategies import validate_parameters
+from domain.strategies import STRATEGIES, validate_parameters
 from domain.strategies.contract import Strategy
 
 Amount = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, max_digits=24, decimal_places=8)]
@@ -121,7 +122,7 @@ def changed(config: StrategyConfig, **fields: Any) -> StrategyConfig:
 
 
 def check(config: StrategyConfig) -> StrategyConfig:
-    """``config``, if its fields go together. Raises ValueError naming the field and the rule."""
+    """``config``, if its fields go together and with its strategy. Raises ValueError naming the field and the rule."""
     if config.timeframe is Timeframe.M1:
         raise ValueError("timeframe: candles of 1m are not kept: use 15m, 1h, 4h, 1d or 1w")
     if config.category is Category.SPOT and config.side is PositionSide.SHORT:
@@ -132,4 +133,23 @@ def check(config: StrategyConfig) -> StrategyConfig:
         config.exit_policy.check_side(config.side)
     except ValueError as error:
         raise ValueError(f"exit_policy: {error}") from error
+    if config.strategy in STRATEGIES:
+        _check_strategy(config, STRATEGIES[config.strategy])
     return config
+
+
+def _check_strategy(config: StrategyConfig, strategy: Strategy) -> None:
+    """What its rule says of side, market and timeframe; parameters that make no sense are said elsewhere."""
+    if config.side is not strategy.side:
+        raise ValueError(f"side: {strategy.name} is a rule for {strategy.side} positions alone")
+    try:
+        needs = strategy.needs(strategy.parameters.model_validate(config.parameters), config.timeframe)
+    except ValidationError:
+        return
+    if needs.of_perpetuals and config.category is Category.SPOT:
+        raise ValueError(f"category: {strategy.name} looks at what perpetuals alone have: use linear")
+    if needs.stamped and config.timeframe in UNSTAMPED:
+        raise ValueError(
+            f"timeframe: {strategy.name} looks at what the exchange stamps, and not for {config.timeframe}: use 15m, "
+            "1h, 4h or 1d"
+        )

@@ -199,7 +199,8 @@ class EvaluationView(Answer):
 class OrderView(Answer):
     """One order of ours and where it stands by the exchange's evidence. Its times are wall times.
 
-    ``role`` is entry, exit or stop; ``stop_loss`` the disaster stop attached to a linear entry.
+    ``role`` is entry, exit or stop; ``stop_loss`` the disaster stop attached to a linear entry. ``config_version`` is
+    that of the strategy's configuration it was decided by (None: by hand), ``settings_version`` that of the settings.
     """
 
     order_link_id: str
@@ -216,6 +217,8 @@ class OrderView(Answer):
     stop_loss: Plain | None
     exchange_order_id: str | None
     exit_reason: str | None
+    config_version: int | None = None
+    settings_version: int | None = None
     error: str | None
     created_at: Instant
     sent_at: Instant | None

@@ -1,31 +1,34 @@
-"""System settings: their values, a change of one, and every value each had."""
+"""System settings: their values, changes of one or of several, every value each had, and what differs since when."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authentication import Admin, Viewer
-from api.changes import audit_refusal, bad_value, moved
-from api.keys import Caller
+from api.changes import bad_value
 from api.paging import Limit, cut
-from api.presenting_decisions import past_setting_view, setting_version_view, setting_view
+from api.presenting_decisions import past_setting_view, setting_version_view, setting_view, settings_diff_view
 from api.problems import not_found
 from api.services import ServicesDep
-from db.repositories.audit import record_event
+from api.setting_changes import change_all, change_one
 from db.repositories.settings import (
-    SettingMoved,
-    change_setting,
-    find_setting,
     list_settings,
     setting_history,
+    settings_as_of,
+    settings_changed,
     settings_in_force,
 )
-from domain.decision_views import SettingChange, SettingVersionView, SettingView
+from domain.decision_views import (
+    SettingBulkRequest,
+    SettingChange,
+    SettingsDiffView,
+    SettingVersionView,
+    SettingView,
+)
 from domain.faults import BadValue
-from domain.system_settings import TRADING_HALTED, checked_setting
 from domain.views import Instant, Page
 
 router = APIRouter(prefix="/settings", tags=["settings"])
@@ -44,6 +47,29 @@ async def show_settings(
         if as_of is not None:
             return [past_setting_view(row) for row in await settings_in_force(session, as_of)]
         return [setting_view(row) for row in await list_settings(session)]
+
+
+@router.post("/bulk")
+async def change_several(services: ServicesDep, caller: Admin, request: SettingBulkRequest) -> list[SettingView]:
+    """Change several settings for one reason, all or none. 409 names the one that moved since ``seen_version``."""
+    return await change_all(services, caller, request)
+
+
+@router.get("/diff")
+async def show_difference(
+    services: ServicesDep,
+    _caller: Viewer,
+    since: Annotated[Instant, Query(description="a wall time")],
+    until: Annotated[Instant | None, Query(description="a later wall time; unless named: now")] = None,
+) -> SettingsDiffView:
+    """What differs between the settings in force at two instants, and who made each change between them, and why."""
+    end = until or datetime.now(UTC)
+    if end < since:
+        raise bad_value(BadValue("until", "must not be before since"))
+    async with services.database.session() as session:
+        told = await settings_as_of(session, since), await settings_as_of(session, end)
+        between = await settings_changed(session, since, end)
+    return settings_diff_view(since, end, told, between)
 
 
 @router.get("/{key}/history")
@@ -66,35 +92,4 @@ async def show_setting_history(
 @router.patch("/{key}")
 async def change(services: ServicesDep, caller: Admin, key: SettingKey, request: SettingChange) -> SettingView:
     """Give a setting a new value. 409 when it moved since ``expected_version``; 422 names field and rule."""
-    try:
-        async with services.database.session(actor=caller.who, reason=request.reason) as session:
-            return await _change(session, caller, key, request)
-    except SettingMoved as error:
-        refusal = moved("setting", str(error))
-    except BadValue as error:
-        refusal = bad_value(error)
-    asked, seen = {"value": request.value}, request.expected_version
-    await audit_refusal(services, caller, "setting_change_refused", key, refusal, asked, request.reason, seen)
-    raise refusal
-
-
-async def _change(session: AsyncSession, caller: Caller, key: str, request: SettingChange) -> SettingView:
-    before = await find_setting(session, key)
-    if before is None:
-        raise not_found("setting", key)
-    if key == TRADING_HALTED:
-        raise BadValue("key", "has commands of its own: POST /v1/system/halt and POST /v1/system/resume")
-    value, old = checked_setting(key, request.value), before.value
-    if value == old and request.expected_version == before.version:
-        return setting_view(before)
-    await change_setting(session, key, value, request.expected_version)
-    after = await find_setting(session, key)
-    assert after is not None, "it was changed in this transaction"
-    detail = {
-        "from": old,
-        "to": value,
-        "reason": request.reason,
-        "versions": [request.expected_version, after.version],
-    }
-    record_event(session, "setting_changed", key, who=caller.who, detail=detail)
-    return setting_view(after)
+    return await change_one(services, caller, key, request)

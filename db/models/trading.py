@@ -142,6 +142,9 @@ class Order(Base):
     trigger_rises: Mapped[bool | None]
     reduce_only: Mapped[bool]
     stop_loss: Mapped[Decimal | None]
+    config_version: Mapped[int | None]
+    """Version of the strategy's configuration it was decided by; None: by hand."""
+    settings_version: Mapped[int | None]
     state: Mapped[str]
     exchange_order_id: Mapped[str | None]
     exit_reason: Mapped[str | None]

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Order, OrderTransition, Position
+from db.repositories.order_versions import versions_of_targets
 from domain.order import FINAL_STATES, OrderState, apply_report, is_final, transition
 from domain.position import PositionState
 from observability.tracing import current_trace_id
@@ -111,6 +112,7 @@ async def fire_exit(
     order.exit_reason = exit_reason
     order.fired_epoch = guard_epoch
     order.fired_target_version = target_version
+    (await versions_of_targets(session, position, target_version)).write(order)
     move(session, order, OrderState.SENT, f"fired by guard {guard_epoch}: {exit_reason}")
     return True
 

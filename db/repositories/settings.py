@@ -29,9 +29,12 @@ async def current_settings(session: AsyncSession) -> dict[str, Any]:
     return {row.key: row.value for row in rows}
 
 
-async def settings_version(session: AsyncSession) -> int:
-    """A number that rises with every change of any setting (the newest history row's id)."""
-    return await session.scalar(select(func.coalesce(func.max(SystemSettingHistory.id), 0))) or 0
+async def settings_version(session: AsyncSession, at: datetime | None = None) -> int:
+    """A number that rises with every change of any setting (the newest history row's id): now, or ``at`` (wall)."""
+    newest = select(func.max(SystemSettingHistory.id))
+    if at is not None:
+        newest = newest.where(SystemSettingHistory.valid_from <= at)
+    return await session.scalar(newest) or 0
 
 
 async def list_settings(session: AsyncSession) -> Sequence[SystemSetting]:
@@ -107,6 +110,15 @@ async def setting_history(
     if before is not None:
         query = query.where(SystemSettingHistory.id < before)
     return (await session.scalars(query)).all()
+
+
+async def settings_changed(
+    session: AsyncSession, since: datetime, until: datetime, *, limit: int = 1_000
+) -> Sequence[SystemSettingHistory]:
+    """Versions of any setting that came into force after ``since`` and up to ``until`` (wall), oldest first."""
+    history = SystemSettingHistory
+    query = select(history).where(history.valid_from > since, history.valid_from <= until)
+    return (await session.scalars(query.order_by(history.id).limit(limit))).all()
 
 
 def _in_force(at: datetime) -> tuple[Any, ...]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import StrategyConfiguration, StrategyConfigurationHistory, SystemEvent
 from db.repositories.audit import record_event
 from domain.strategies import STRATEGIES
-from domain.strategy_config import StrategyConfig, default_config, seeded_active
+from domain.strategy_config import StrategyConfig, check, default_config, seeded_active
 
 UNREADABLE = "strategy_unreadable"
 _AMOUNTS = ("trade_usd", "max_funding_cost_pct")
@@ -60,15 +59,16 @@ async def seed_strategies(session: AsyncSession, mode: str) -> list[str]:
 
 
 async def current_configs(session: AsyncSession) -> list[StrategyConfig]:
-    """Every configuration as it is now, by name; one that a hand made unreadable is left out, told once a version."""
+    """Every configuration as it is now, by name; one that a hand made unreadable, or at odds with its strategy, is left
+    out, told once a version."""
     rows = await session.scalars(
         select(StrategyConfiguration).order_by(StrategyConfiguration.strategy).execution_options(populate_existing=True)
     )
     configs = []
     for row in rows:
         try:
-            configs.append(config_of(row))
-        except ValidationError as error:
+            configs.append(check(config_of(row)))
+        except ValueError as error:
             await tell_unreadable(session, row.strategy, row.version, str(error))
     return configs
 

@@ -2,7 +2,8 @@
 
 Entry (edge), both of:
 
-- the last weekly close over the EMA of weekly closes;
+- the last weekly close over the EMA of weekly closes (exponential average: Brown, Statistical Forecasting for
+  Inventory Control, 1959);
 - the regime newly bull: bull or strong bull at the bar's close, and not so at one of the bars closed in the
   ``newly_days`` days before. All of these must be known.
 

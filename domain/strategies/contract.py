@@ -98,7 +98,17 @@ class Needs:
     @property
     def microstructure(self) -> bool:
         """Whether any kind of it is needed."""
-        return self.taker_volume or self.open_interest or self.long_short_ratio or self.funding_rate
+        return self.taker_volume or self.of_perpetuals
+
+    @property
+    def of_perpetuals(self) -> bool:
+        """Whether a kind is needed that spot markets don't have."""
+        return self.stamped or self.funding_rate
+
+    @property
+    def stamped(self) -> bool:
+        """Whether a kind is needed that the exchange stamps per interval (see ``domain.microstructure.UNSTAMPED``)."""
+        return self.open_interest or self.long_short_ratio
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ Entry (edge), all of:
   ``strength_days`` days, ranked over the symbols of the panel for which it is known, BTC itself not among them; the
   rank is over ``rank_over_pct``: of n symbols the k-th strongest has 100 * (n - k + 1) / n. With fewer than
   ``ranked_least`` symbols nobody has a rank;
-- the last daily close over the EMA of daily closes;
+- the last daily close over the EMA of daily closes (exponential average: Brown, Statistical Forecasting for
+  Inventory Control, 1959);
 - the mean volume of the last ``volume_short_days`` days over ``volume_ratio_over`` times that of the last
   ``volume_long_days``;
 - close over the fast EMA, both of the strategy's own timeframe;

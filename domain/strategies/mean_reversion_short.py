@@ -1,15 +1,16 @@
 """Mean reversion, short: sell a perpetual that rose too far in a market without a direction, once it turns.
 
-Entry (edge), the mirror of ``mean_reversion``, all of:
+Entry (edge, of candles alone), the mirror of ``mean_reversion``, all of:
 
 - stretched on this bar or the one before it: RSI over ``rsi_over``, close over the upper Bollinger band and ADX
   under ``adx_under``, all three on the same bar (formulas: ``domain.strategies.reversion``);
 - turning down: close under the close one bar before;
 - close over the middle band.
 
-On top of it, accounts that are long must outnumber those that are short by more than ``long_short_ratio_over`` to one,
-as stamped at the open of the signal's bar: a crowd that has to sell. Exit: close at or under the middle band. Warm-up:
-until the seeds of RSI and ADX weigh a millionth (``domain.strategies.warm_up``): 264 bars by default, 1,921 at most.
+On top of it, judged by gates on the signal's bar, accounts that are long must outnumber those that are short by more
+than ``long_short_ratio_over`` to one, as stamped at the bar's open: a crowd that has to sell. Exit: close at or under
+the middle band. Warm-up: until the seeds of RSI and ADX weigh a millionth (``domain.strategies.warm_up``): 264 bars by
+default, 1,921 at most.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """Momentum: join a directed rise on the spot market while takers buy.
 
-Entry (edge): rate of change over ``roc_over_pct``, ADX over ``adx_over``, close over the fast EMA over the slow one.
-On top of it, takers must have bought more than ``taker_buy_share_over`` of the signal's bar. Exit: close under the slow
-EMA.
+Entry (edge, of candles alone): rate of change (against ``roc_bars`` bars before, in percent) over ``roc_over_pct``, ADX
+(Wilder, New Concepts in Technical Trading Systems, 1978) over ``adx_over``, close over the fast EMA over the slow one
+(exponential average: Brown, Statistical Forecasting for Inventory Control, 1959). On top of it, judged by gates on the
+signal's bar, takers must have bought more than ``taker_buy_share_over`` of its volume. Exit: close under the slow EMA.
+
+Warm-up: until the seeds of the averages and of ADX weigh a millionth (``domain.strategies.warm_up``): 397 bars by
+default, 3,848 at most.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Momentum, short: join a directed fall by selling a perpetual while takers sell and shorts aren't crowded.
 
-Entry (edge), the mirror of ``momentum``: rate of change under ``roc_under_pct``, ADX (Wilder, 1978) over ``adx_over``,
-close under the fast EMA under the slow one. On top of it, takers must have bought less than
-``taker_buy_share_under`` of the signal's bar, and the newest funding settled by its close must not be under
-``funding_not_under_pct``: a rate further down says that shorts already pay to be in. Exit: close over the slow EMA.
+Entry (edge, of candles alone), the mirror of ``momentum``: rate of change under ``roc_under_pct``, ADX (Wilder, 1978)
+over ``adx_over``, close under the fast EMA under the slow one. On top of it, judged by gates on the signal's bar,
+takers must have bought less than ``taker_buy_share_under`` of its volume, and the newest funding settled by its close
+must not be under ``funding_not_under_pct``: a rate further down says that shorts already pay to be in. Exit: close over
+the slow EMA.
 
 Warm-up: until the seeds of the averages and of ADX weigh a millionth (``domain.strategies.warm_up``): 397 bars by
 default, 3,848 at most.

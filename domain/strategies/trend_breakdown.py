@@ -1,8 +1,13 @@
 """Trend breakdown: sell a perpetual short when a falling market breaks its floor and new money comes in.
 
-Entry (edge): close under the lowest low of the ``donchian_bars`` bars before, fast EMA under the slow one, ADX over
-``adx_over``. On top of it, open interest must have risen over ``open_interest_hours``, as stamped at the opens of the
-signal's bar and of the bar that much earlier (one bar where the timeframe is longer). Exit: close over the slow EMA.
+Entry (edge, of candles alone): close under the lowest low of the ``donchian_bars`` bars before (Donchian's channel),
+fast EMA under the slow one, ADX (Wilder, New Concepts in Technical Trading Systems, 1978) over ``adx_over``. On top of
+it, judged by gates on the signal's bar, open interest must have risen over ``open_interest_hours``, as stamped at the
+opens of that bar and of the bar that much earlier (one bar where the timeframe is longer). Exit: close over the slow
+EMA.
+
+Warm-up: until the seeds of the averages and of ADX weigh a millionth (``domain.strategies.warm_up``): 397 bars by
+default, 3,848 at most.
 """
 
 from __future__ import annotations

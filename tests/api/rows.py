@@ -25,6 +25,7 @@ from db.models import (
     PositionTarget,
     Scan,
     Signal,
+    StrategyScan,
     UniverseMember,
     WalletAccount,
     WalletBalance,
@@ -355,6 +356,24 @@ def scan(number: int, **changes: Any) -> Scan:
 def score(strategy: str, symbol: str, value: float, **changes: Any) -> WatchlistScore:
     fields: dict[str, Any] = {"category": "spot", "evidence": {"roc": value}, "close_at": ENTERED}
     return WatchlistScore(strategy=strategy, symbol=symbol, score=value, **{**fields, **changes})
+
+
+def strategy_scan(strategy: str, close_at: datetime = ENTERED, **changes: Any) -> StrategyScan:
+    """That a strategy was asked at a close, under the first version of its configuration."""
+    fields: dict[str, Any] = {
+        "epoch": "test",
+        "category": "spot",
+        "timeframe": "4h",
+        "config_version": 1,
+        "settings_version": 1,
+        "windows": {},
+        "symbols": [],
+        "observed": [],
+        "digests": {},
+        "missing": {},
+        "candidates": 0,
+    }
+    return StrategyScan(strategy=strategy, close_at=close_at, **{**fields, **changes})
 
 
 def standing(symbol: str, category: str = "spot", reason: str = "chosen", **changes: Any) -> UniverseMember:

@@ -93,6 +93,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"regimes": ["bear", "bear"]}, "regimes", "twice"),
     ({"regimes": ["sideways"]}, "regimes.0", "strong_bear"),
     ({"regime_exit": "flee"}, "regime_exit", "hold"),
+    ({"timeframe": "1w"}, "timeframe", "not for 1w"),
     ({"max_funding_cost_pct": "-0.1"}, "max_funding_cost_pct", "greater than or equal to 0"),
     ({"max_funding_cost_pct": "101"}, "max_funding_cost_pct", "less than or equal to 100"),
     ({"max_funding_cost_pct": "NaN"}, "max_funding_cost_pct", "finite"),

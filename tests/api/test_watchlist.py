@@ -138,6 +138,13 @@ def test_capture_holds_the_kept_lists_against_the_market_s_movers(watched: AtsCl
     rows.store(
         database, [MarketClockCursor(epoch="test", began_at=WEEK_AGO, scanned_until=CLOSE, snapshot_until=CLOSE)]
     )
+    rows.store(
+        database,
+        [
+            rows.strategy_scan("momentum", WEEK_AGO),
+            rows.strategy_scan("trend_breakdown", WEEK_AGO, category="linear"),
+        ],
+    )
     for category, symbol, end in (
         ("spot", "UPUSDT", 120.0),
         ("spot", "BESTUSDT", 150.0),
@@ -168,6 +175,32 @@ def test_capture_holds_the_kept_lists_against_the_market_s_movers(watched: AtsCl
     assert (long.figures.precision, long.figures.recall, long.figures.lead_hours) == (0.5, 0.5, 60)
     assert [each.symbol for each in short.windows[0].movers] == ["FALLUSDT"], "shorts trade linear"
     assert (short.figures.precision, short.figures.recall) == (1, 1)
+    watched.switch_gate("momentum", GateRequest(gate="watchlist", on=False, reason="a test"))
+    assert watched.watchlist_capture(since=told.since, k=2) == told, "the past is measured by what was watched then"
+
+
+def test_capture_measures_a_side_on_what_its_strategies_watched_in_each_seven_days(
+    watched: AtsClient, database: str
+) -> None:
+    began = WEEK_AGO - timedelta(days=7)
+    rows.store(database, [MarketClockCursor(epoch="test", began_at=began, scanned_until=CLOSE, snapshot_until=CLOSE)])
+    rows.store(database, [*market("spot", "UPUSDT", 120.0), *market("linear", "FARUSDT", 130.0)])
+    watched.switch_gate("momentum", GateRequest(gate="watchlist", on=False, reason="a test"))
+    asked = {"strategy": "momentum", "config_version": 1}
+
+    def movers(*scans: Any) -> list[list[str]]:
+        rows.store(database, scans)
+        told = watched.watchlist_capture(since=began, k=5)
+        return [[each.symbol for each in window.movers] for window in told.sides[0].windows]
+
+    assert movers() == [[], []], "nobody was scanned"
+    assert movers(rows.strategy_scan(**{**asked, "config_version": 2}, close_at=WEEK_AGO)) == [[], []], (
+        "its gate is off"
+    )
+    assert movers(rows.strategy_scan(**asked, close_at=CLOSE)) == [[], []], "the window is over at its end"
+    linear = {"close_at": CLOSE - 4 * HOUR, "category": "linear"}
+    assert movers(rows.strategy_scan(**asked, **linear)) == [[], ["FARUSDT"]]
+    assert movers(rows.strategy_scan(**asked, close_at=CLOSE - 8 * HOUR)) == [[], ["FARUSDT", "UPUSDT"]]
 
 
 @pytest.mark.parametrize("days", [6, 400])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,50 @@ def test_a_setting_is_set_and_its_history_told(api: RunningApi) -> None:
     refused = ats("setting", "set", "symbol_exposure_usd", "abc", *WHY)
     assert (refused.exit_code, "value" in refused.stderr) == (1, True)
     assert ats("setting", "set", "nothing", "1", *WHY).exit_code == 1
+
+
+def test_several_settings_are_changed_by_options_or_by_a_file_and_the_difference_is_told(
+    api: RunningApi, tmp_path: Path
+) -> None:
+    before = datetime.now(UTC).isoformat()
+    options = ("--set", "max_open_positions=9", "--set", 'universe_exclude=["DOGEUSDT"]')
+    changed = told("setting", "bulk", *options, *WHY)
+    assert [(each["key"], each["value"], each["version"]) for each in changed] == [
+        ("max_open_positions", 9, 2),
+        ("universe_exclude", ["DOGEUSDT"], 2),
+    ]
+    file = tmp_path / "changes.json"
+    file.write_text(json.dumps([{"key": "watchlist_size", "value": 7}]))
+    assert "watchlist_size" in ats("setting", "bulk", "--file", str(file), *WHY).stdout
+    late = [{"key": "watchlist_size", "value": 8, "seen_version": 1}]
+    file.write_text(json.dumps([{"key": "max_open_positions", "value": 3}, *late]))
+    refused = ats("setting", "bulk", "--file", str(file), *WHY)
+    assert (refused.exit_code, "watchlist_size is at version 2, not 1" in refused.stderr) == (1, True)
+
+    diff = told("setting", "diff", "--since", before)
+    assert {each["field"] for each in diff["changes"]} == {"max_open_positions", "universe_exclude", "watchlist_size"}
+    shown = ats("setting", "diff", "--since", before).stdout
+    for piece in ("max_open_positions", "25", "9", "a test", "key:installation", '["DOGEUSDT"]'):
+        assert piece in shown
+    same = ats("setting", "diff", "--since", before, "--until", before).stdout
+    assert "the same" in same
+    assert ats("setting", "diff").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "either --file or --set"),
+        (("--set", "max_open_positions"), "KEY=VALUE"),
+        (("--set", "universe=[1"), "no JSON"),
+        (("--set", "watchlist_size=1", "--set", "watchlist_size=2"), "twice"),
+    ],
+)
+def test_a_bulk_edit_of_settings_that_makes_no_sense_is_wrong_usage(
+    api: RunningApi, options: tuple[str, ...], words: str
+) -> None:
+    answer = ats("setting", "bulk", *options, *WHY)
+    assert (answer.exit_code, words in answer.stderr) == (2, True), answer.stderr
 
 
 def test_signals_and_blocks_are_listed(api: RunningApi, database: str) -> None:

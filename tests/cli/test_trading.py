@@ -61,6 +61,16 @@ def test_orders_and_executions_are_listed(api: RunningApi, database: str) -> Non
     assert "exec-2-X" in ats("executions").stdout
 
 
+def test_an_order_tells_which_versions_decided_it(api: RunningApi, database: str) -> None:
+    rows.store(database, rows.closed_position(2))
+    rows.store(database, [rows.order(2, "S", config_version=3, settings_version=21, state="deactivated")])
+    told = {each["role"]: each for each in json.loads(ats("orders", "--json").stdout)["items"]}
+    assert (told["stop"]["config_version"], told["stop"]["settings_version"]) == (3, 21)
+    assert (told["entry"]["config_version"], told["entry"]["settings_version"]) == (None, None)
+    for shown in (ats("orders"), ats("position", rows.position_id(2))):
+        assert "v3, settings 21" in shown.stdout
+
+
 def test_a_trade_with_a_key_is_the_same_trade_again(api: RunningApi) -> None:
     order = ("trade", "buy", "btcusdt", "--usd", "100", "--take-profit", "5", "--key", "key-of-this-test", "--json")
     first, second = ats(*order), ats(*order)

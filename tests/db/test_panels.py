@@ -133,6 +133,39 @@ async def test_what_is_not_looked_at_is_not_known(data: Database) -> None:
         assert np.isnan(nothing).all(), name
 
 
+async def test_what_is_stamped_after_the_close_changes_nothing(data: Database) -> None:
+    every = Needs(candles={}, taker_volume=True, open_interest=True, long_short_ratio=True, funding_rate=True)
+    close = BARS[-1] + H4.duration
+
+    async def store(opens: Sequence[datetime], settled: dict[int, float], value: float) -> None:
+        """For each symbol candles of 4h, their taker volume and stamps at ``opens``, and settlements by hour."""
+        for symbol in SYMBOLS:
+            await add_candles(data, symbol, H4, opens[0], [value] * len(opens), Category.LINEAR)
+            async with data.session() as session:
+                await upsert_long_short(session, H4, shares(symbol, opens, *[value / 10] * len(opens)))
+                interest = [OpenInterest(symbol=symbol, at=at, value=value) for at in opens]
+                await upsert_open_interest(session, H4, interest)
+                await upsert_funding_rates(session, settlements(symbol, settled))
+                session.add_all(
+                    TakerVolume(category="linear", symbol=symbol, open_time=at, bought=value / 8, sold=1 - value / 8)
+                    for at in opens
+                )
+
+    await store(BARS, dict.fromkeys(range(-8, 25, 8), 0.1), 4.0)
+    async with data.session() as session:
+        then = await looked_at(session, every)
+    later = [close + n * H4.duration for n in range(3)]
+    await store(later, {25: 0.9, 28: 0.9, 32: 0.9}, 7.0)
+    async with data.session() as session:  # off the grid too: a stamp of any minute after the close
+        await upsert_long_short(session, H4, shares("BTCUSDT", [close + timedelta(minutes=1)], 0.7))
+        await upsert_long_short(session, H1, shares("BTCUSDT", [close], 0.7))
+    async with data.session() as session:
+        now = await looked_at(session, every)
+    for name in ("close", "volume", "taker_buy_share", "open_interest", "long_short_ratio", "funding_rate"):
+        assert np.isfinite(getattr(then, name)).all(), name
+        np.testing.assert_array_equal(getattr(now, name), getattr(then, name), name)
+
+
 async def test_stamps_that_are_missing_are_named_by_series_interval_and_symbol(data: Database) -> None:
     async with data.session() as session:
         await upsert_long_short(session, H4, shares("ETHUSDT", BARS[1:4], 0.5, 0.5, 0.5))

@@ -10,8 +10,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from db.models import SystemEvent
 from db.repositories.settings import change_setting, setting_history, settings_as_of
 from db.repositories.strategies import (
     ConfigMoved,
@@ -65,6 +66,30 @@ async def test_every_strategy_is_seeded_with_its_defaults_and_a_first_version(db
     }
     [first] = await history(db)
     assert (first.version, first.changed_by, first.reason, first.valid_to) == (1, "worker", "first start", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "rule"),
+    [
+        ("momentum", "side = 'short', category = 'linear'", "side: momentum"),
+        ("trend_breakdown", "side = 'long'", "side: trend_breakdown"),
+        ("trend_breakdown", "category = 'spot'", "side: spot positions are long only"),
+        ("trend_breakdown", "timeframe = '1w'", "timeframe: trend_breakdown"),
+    ],
+)
+async def test_a_row_that_a_hand_set_against_its_strategys_rule_is_paged_once_and_left_out(
+    db: Database, name: str, wrong: str, rule: str
+) -> None:
+    async with db.session(actor="psql", reason="by hand") as session:
+        await session.execute(text(f"UPDATE strategy_configurations SET {wrong} WHERE strategy = '{name}'"))
+    for _ in range(2):
+        async with db.session() as session:
+            assert {each.strategy for each in await current_configs(session)} == STRATEGIES.keys() - {name}
+    async with db.session() as session:
+        (page,) = await session.scalars(select(SystemEvent).where(SystemEvent.severity == "page"))
+        assert await find_config(session, name) is not None, "who looks at it sees it"
+    assert (page.kind, page.subject) == ("strategy_unreadable", f"{name} v2")
+    assert page.detail["error"].startswith(rule)
 
 
 @pytest.mark.parametrize("mode", ["demo", "testnet", "live"])

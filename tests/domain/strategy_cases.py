@@ -279,7 +279,13 @@ every_strategy = st.sampled_from(list(STRATEGIES.values()))
 
 
 @st.composite
+def markets_of(draw: st.DrawFn, strategy: Strategy) -> Market:
+    """A random market on the timeframes that the strategy needs."""
+    return random_market(strategy, **{name: draw(values) for name, values in _any_panel.items()})
+
+
+@st.composite
 def strategies_in_markets(draw: st.DrawFn) -> tuple[Strategy, Market]:
     """A strategy, and a random market on the timeframes that it needs."""
     strategy = draw(every_strategy)
-    return strategy, random_market(strategy, **{name: draw(values) for name, values in _any_panel.items()})
+    return strategy, draw(markets_of(strategy))

@@ -1,4 +1,5 @@
-"""What holds of the gate chain whatever the facts: all are asked, limits are monotone, facts survive being stored."""
+"""What holds of the gate chain whatever the facts: each gate does what its rule says, all are asked, limits are
+monotone, facts survive being stored."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -24,11 +26,12 @@ from domain.gate_facts import (
     MarketRegime,
     Microstructure,
 )
-from domain.gates import first_block, judge
+from domain.gates import first_block, judge, planned_settlements
 from domain.market import Category, Instrument, PositionSide
 from domain.regime import Regime
 from domain.strategies import STRATEGIES
 from domain.strategy_config import StrategyConfig, default_config
+from tests.domain.gate_rules import LETS_PASS, TAKER_FEES
 
 FACTS = TypeAdapter(GateFacts)
 CLOSE = datetime(2025, 3, 1, 8, tzinfo=UTC)
@@ -165,6 +168,109 @@ def test_every_gate_is_asked_once_in_the_order_of_the_codes_and_the_first_block_
     reason = first_block(verdicts)
     blocked = [verdict for verdict in verdicts if not verdict.passed]
     assert reason == (blocked[0] if blocked else None)
+
+
+each_gate = pytest.mark.parametrize("code", GateCode, ids=str)
+
+
+def verdict_of(code: GateCode, facts: GateFacts) -> GateVerdict:
+    (found,) = (verdict for verdict in judge(facts) if verdict.gate is code)
+    return found
+
+
+@each_gate
+@given(facts=every_fact)
+def test_a_gate_lets_pass_what_its_rule_in_words_lets_pass(code, facts):
+    assert verdict_of(code, facts).passed == LETS_PASS[code](facts)
+
+
+def _book(**update: Any) -> Relaxed:
+    return lambda facts: replace(facts, book=replace(facts.book, **update))
+
+
+def _at_age(facts: GateFacts, step: int) -> GateFacts:
+    return replace(facts, now=CLOSE + timedelta(seconds=facts.config.signal_ttl_seconds, microseconds=step))
+
+
+def _at_rest(facts: GateFacts, step: int) -> GateFacts:
+    rest = timedelta(seconds=facts.config.cooldown_seconds, microseconds=-step)
+    return _book(last_closed_at=facts.now - rest)(facts)
+
+
+def _at_cost(facts: GateFacts, step: int) -> GateFacts:
+    """A limit of as much as the funding costs, give or take a little."""
+    linear = _config(category=Category.LINEAR)(facts)
+    rate = facts.config.side.sign * Decimal("0.0001")
+    cost = Decimal("0.01") * planned_settlements(linear.config)
+    return replace(_config(max_funding_cost_pct=cost - Decimal("1e-9") * step)(linear), funding_rate=rate)
+
+
+def _at_exposure(facts: GateFacts, step: int) -> GateFacts:
+    held = facts.book.symbol_exposure
+    cap = held + facts.config.trade_usd - Decimal("0.00000001") * step
+    return replace(facts, limits=replace(facts.limits, symbol_exposure_usd=cap))
+
+
+def _at_loss(facts: GateFacts, step: int) -> GateFacts:
+    return _book(net_pnl_today=-facts.limits.daily_loss_limit_usd - Decimal("0.00000001") * step)(facts)
+
+
+def _at_price_of_the_entry(facts: GateFacts, step: int) -> GateFacts:
+    needed = facts.config.trade_usd * (1 + TAKER_FEES[facts.config.category])
+    return replace(facts, free_balance=needed - Decimal("0.00000001") * step)
+
+
+def _at_drift(sign: int) -> Callable[[GateFacts, int], GateFacts]:
+    return lambda facts, step: replace(facts, clock_offset_ms=sign * (facts.limits.max_clock_offset_ms + step / 1024))
+
+
+def _at_price_age(facts: GateFacts, step: int) -> GateFacts:
+    age = facts.limits.stale_price_seconds + step / 1024
+    return replace(facts, price=Decimal(60_000), price_age_seconds=age)
+
+
+EDGES: list[tuple[GateCode, Callable[[GateFacts, int], GateFacts], int]] = [
+    (GateCode.SIGNAL_STALE, _at_age, 1),
+    (GateCode.FUNDING_COST, _at_cost, 1),
+    (GateCode.COOLDOWN_ACTIVE, _at_rest, 1),
+    (
+        GateCode.STRATEGY_POSITION_CAP,
+        lambda facts, step: _book(strategy_positions=facts.config.max_positions + step)(facts),
+        0,
+    ),
+    (
+        GateCode.PORTFOLIO_POSITION_CAP,
+        lambda facts, step: _book(open_positions=facts.limits.max_open_positions + step)(facts),
+        0,
+    ),
+    (GateCode.SYMBOL_EXPOSURE_CAP, _at_exposure, 1),
+    (
+        GateCode.TRADE_RATE_LIMIT,
+        lambda facts, step: _book(trades_today=facts.config.max_trades_per_day + step)(facts),
+        0,
+    ),
+    (GateCode.DAILY_LOSS_LIMIT, _at_loss, 0),
+    (GateCode.INSUFFICIENT_BALANCE, _at_price_of_the_entry, 1),
+    (GateCode.CLOCK_DRIFT, _at_drift(1), 1),
+    (GateCode.CLOCK_DRIFT, _at_drift(-1), 1),
+    (GateCode.STALE_PRICE, _at_price_age, 1),
+]
+"""A gate with a limit, facts a step off it (0: on it), and the first step at which it blocks."""
+
+
+@pytest.mark.parametrize(("code", "moved", "blocks_from"), EDGES, ids=lambda value: str(value))
+@given(facts=every_fact)
+def test_a_limit_is_kept_to_the_last_step(code, moved, blocks_from, facts):
+    for step in (-1, 0, 1):
+        there = moved(facts, step)
+        assert verdict_of(code, there).passed == (step < blocks_from), step
+        assert LETS_PASS[code](there) == (step < blocks_from), step
+
+
+@given(every_fact)
+def test_every_block_tells_what_was_measured_and_what_was_wanted(facts):
+    for verdict in judge(facts):
+        assert verdict.passed or (verdict.value and verdict.threshold), verdict
 
 
 @settings(max_examples=300)

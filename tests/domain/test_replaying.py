@@ -104,6 +104,17 @@ def test_an_acceptance_and_every_block_come_out_again(facts: dict[str, Any], blo
     assert (told.signals, told.config_version, told.settings_version) == (len(then.signals), CONFIG.version, 7)
 
 
+@pytest.mark.parametrize(("threshold", "same"), [("", True), ("another", False)])
+def test_a_threshold_that_a_gate_did_not_tell_then_is_no_difference(threshold: str, same: bool) -> None:
+    seen = panel()
+    then = stored(seen, price=None, price_age_seconds=None)
+    signals = [
+        replace(each, verdicts=[{**verdict, "threshold": threshold} for verdict in each.verdicts])
+        for each in then.signals
+    ]
+    assert again(replace(then, signals=signals), seen).same == same
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 50), st.sampled_from(sorted(PARTS)), st.data())
 def test_any_number_that_is_another_now_is_named(seed: int, column: str, data: st.DataObject) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.candle import Timeframe
@@ -19,6 +20,7 @@ from tests.domain.strategy_cases import (
     QUICK,
     cut,
     evaluate,
+    markets_of,
     own_panel,
     random_market,
     random_panel,
@@ -36,13 +38,27 @@ RANKED = {"growth_potential": {"entry", "score", "strength_rank"}}
 """What depends on a symbol's neighbours, by strategy."""
 
 
-@given(cases, st.data())
-def test_appending_bars_never_changes_earlier_ones(case, data):
-    strategy, market = case
+@each_strategy
+@settings(max_examples=25)
+@given(data=st.data())
+def test_appending_bars_never_changes_earlier_ones(strategy, data):
+    market = data.draw(markets_of(strategy))
     bars = data.draw(st.integers(0, len(own_panel(market).open_time)))
     whole, earlier = results(evaluate(strategy, market)), results(evaluate(strategy, cut(market, bars)))
     for name, values in earlier.items():
         np.testing.assert_array_equal(values, whole[name][:, :bars], err_msg=name)
+
+
+@each_strategy
+def test_a_strategys_file_says_how_it_leaves_and_how_long_it_takes_to_settle(strategy):
+    told = inspect.getdoc(inspect.getmodule(type(strategy)))
+    assert told is not None
+    assert "Entry" in told
+    assert "Exit" in told
+    assert "Warm-up" in told
+    if strategy.needs(strategy.parameters(), strategy.timeframe).microstructure:
+        assert "of candles alone" in told
+        assert "judged by gates on the signal's bar" in " ".join(told.split())
 
 
 @given(cases)

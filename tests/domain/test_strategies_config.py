@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -83,6 +84,57 @@ def test_an_exit_policy_is_replaced_as_a_whole():
 def test_a_wrong_change_is_refused_by_field_and_rule(fields, rule):
     with pytest.raises(ValueError, match=rule):
         changed(MOMENTUM, **fields)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
+def test_a_strategys_side_is_its_rules(strategy):
+    config = default_config(strategy, active=True)
+    other = PositionSide.LONG if strategy.side is PositionSide.SHORT else PositionSide.SHORT
+    with pytest.raises(ValueError, match=f"side: {strategy.name} is a rule for {strategy.side} positions alone"):
+        changed(config, side=other, category="linear", exit_policy={"stop_loss_pct": 2})
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
+def test_a_strategy_trades_only_where_its_side_and_its_microstructure_are(strategy):
+    config = default_config(strategy, active=True)
+    if strategy.side is PositionSide.LONG:
+        assert changed(config, category="linear").category is Category.LINEAR
+        assert changed(config, category="spot").category is Category.SPOT
+        return
+    with pytest.raises(ValueError, match="side: spot positions are long only"):
+        changed(config, category="spot", max_funding_cost_pct=None)
+
+
+@pytest.mark.parametrize("kind", ["open_interest", "long_short_ratio", "funding_rate"])
+def test_what_perpetuals_alone_have_can_not_be_looked_at_on_spot(monkeypatch, kind):
+    momentum = STRATEGIES["momentum"]
+    needs = replace(momentum.needs(momentum.parameters(), Timeframe.H4), **{kind: True})
+    monkeypatch.setattr(type(momentum), "needs", lambda *asked: needs)
+    assert changed(MOMENTUM, category="linear").category is Category.LINEAR
+    with pytest.raises(ValueError, match="category: momentum looks at what perpetuals alone have"):
+        changed(MOMENTUM, category="spot")
+
+
+STAMPED = {"trend_breakdown", "mean_reversion_short"}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
+def test_weeks_are_refused_where_the_exchange_stamps_none(strategy):
+    config = default_config(strategy, active=True)
+    for timeframe in (Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1):
+        assert changed(config, timeframe=timeframe).timeframe is timeframe
+    if strategy.name not in STAMPED:
+        assert changed(config, timeframe="1w").timeframe is Timeframe.W1
+        return
+    with pytest.raises(ValueError, match=r"timeframe: \w+ looks at what the exchange stamps, and not for 1w"):
+        changed(config, timeframe="1w")
+
+
+def test_parameters_that_make_no_sense_do_not_hide_a_wrong_side():
+    odd = BREAKDOWN.model_copy(update={"parameters": {"hope": 1}})
+    assert check(odd) is odd, "they are told where parameters are read"
+    with pytest.raises(ValueError, match="side: trend_breakdown"):
+        check(odd.model_copy(update={"side": PositionSide.LONG}))
 
 
 def test_a_short_can_not_be_given_a_target_that_no_price_reaches():

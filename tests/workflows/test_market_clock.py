@@ -190,7 +190,11 @@ def test_a_fast_market_is_waited_for_as_long_as_it_takes_and_a_halted_one_is_loo
 async def test_nothing_in_use_moves_the_cursor_on_and_a_strategy_switched_on_begins_with_the_next_close(
     database: str, scratch: Path
 ) -> None:
-    async with stepped_market(database, scratch) as market, trading_on(market.settings, market.exchange) as outside:
+    options = ("--manual", "--symbols", "BTCUSDT=60000", "--start", "2025-01-01T09:00Z")  # no close of the regime's
+    async with (
+        stepped_market(database, scratch, *options) as market,
+        trading_on(market.settings, market.exchange) as outside,
+    ):
         from workers.connections import exchange_of
 
         await configure(outside.database, {}, watchlist_gate=False, buy_gate=False, sell_gate=False)

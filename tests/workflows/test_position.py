@@ -40,6 +40,8 @@ async def test_a_spot_position_enters_rests_a_stop_and_leaves_at_its_take_profit
     assert settled.unprotected_seconds <= settled.unwatched_seconds, "a guard protects too"
     roles = {order.role: order.state for order in await trading.orders(opened.position_id)}
     assert roles == {"E": "filled", "S": "deactivated", "X": "filled"}
+    decided_by = {(order.config_version, order.settings_version) for order in await trading.orders(opened.position_id)}
+    assert decided_by == {(None, opened.settings_version)}, "opened by hand: no configuration, the settings of then"
 
 
 async def test_a_short_trails_its_best_price_and_is_protected_from_the_fill_on(trading: Trading) -> None:

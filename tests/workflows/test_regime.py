@@ -71,7 +71,25 @@ async def test_every_close_has_its_regime_before_it_is_decided_and_a_past_can_be
             assert len(await trading.events("regime_changed")) == 1
 
 
-async def test_the_close_of_the_regime_is_due_while_any_strategy_is_in_use(database: str, scratch: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_the_regime_is_recomputed_at_every_close_while_every_gate_is_off(database: str, scratch: Path) -> None:
+    options = ("--manual", "--symbols", "BTCUSDT=60000", "ETHUSDT=3000", "--start", "2025-01-01T15:30Z")
+    async with (
+        stepped_market(database, scratch, *options) as market,
+        trading_on(market.settings, market.exchange) as outside,
+    ):
+        await configure(outside.database, {}, watchlist_gate=False, buy_gate=False, sell_gate=False)
+        async with running_trading(market.settings, market.exchange, LEVEL, clock=True) as trading:
+            done = await until_scanned(trading, 2, timeout=200)
+            assert_in_order(done, Timeframe.H4)
+            known = await regimes(trading)
+        assert [known[scan.close_at].source for scan in done] == ["scan", "scan"]
+        assert {(scan.symbols, scan.candidates) for scan in done} == {(0, 0)}, "nobody looked at anything else"
+        assert await signals(outside.database) == []
+
+
+async def test_the_close_of_the_regime_is_due_whoever_is_in_use(database: str, scratch: Path) -> None:
     async with stepped_market(database, scratch) as market, trading_on(market.settings, market.exchange) as outside:
         await configure(outside.database, {}, timeframe="1w", watchlist_gate=False, buy_gate=False, sell_gate=False)
         gateway = exchange_of(market.settings)
@@ -80,10 +98,9 @@ async def test_the_close_of_the_regime_is_due_while_any_strategy_is_in_use(datab
             activities = MarketTimeActivities(outside.database, gateway)
             assert (await activities.next_due()).kind == "nothing"
             await market.advance(16)
-            assert (await activities.next_due()).kind == "snapshot", "nobody decides, nobody needs a regime"
-            await reconfigure(outside.database, watchlist_gate=True)
-            await market.advance(16)
             due = await activities.next_due()
             assert (due.kind, due.timeframes, due.at) == ("scan", [Timeframe.H4], Timeframe.H4.floor(market.now()))
+            await reconfigure(outside.database, watchlist_gate=True)
+            assert await activities.next_due() == due
         finally:
             await gateway.close()

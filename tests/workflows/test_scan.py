@@ -63,6 +63,9 @@ async def test_a_close_opens_a_position_and_a_later_one_leaves_it(database: str,
         assert closed.exit_reason == ExitReason.STRATEGY_EXIT
         assert closed.closed_at is not None
         assert closed.closed_at.minute % 15 == 0, "the market waited until the position had left"
+        decided_by = {order.role: order.config_version for order in await outside.orders(closed.position_id)}
+        assert decided_by == {"E": 1, "S": 1, "X": 2}, "the exit is the second version's, whose signal it follows"
+        assert {order.settings_version for order in await outside.orders()} == {closed.settings_version}
         assert_in_order([scan for scan in await scans(outside.database) if scan.state == "done"])
         kinds = {event.kind for event in await outside.events()}
         assert {"signal_accepted", "signal_blocked", "scan_done", "strategy_exit_signal"} <= kinds

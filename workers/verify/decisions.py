@@ -13,6 +13,7 @@ from db.models import MarketClockCursor, PortfolioHourlySnapshot, Scan, Signal, 
 from db.repositories.strategies import current_configs
 from domain.candle import Timeframe
 from domain.clock import MarketClock
+from domain.history import REGIME_STEP
 from domain.strategy_config import StrategyConfig
 from workers.verify.verdict import Figures, Finding, Kind
 
@@ -49,9 +50,9 @@ async def judge_cursor(session: AsyncSession, clock: MarketClock) -> list[Findin
         return []
     overdue = clock.now - _DUE_WITHIN * clock.speed
     found = []
-    in_use = [config.timeframe for config in await current_configs(session) if _in_use(config)]
-    closes = [timeframe.floor(cursor.scanned_until) + timeframe.duration for timeframe in in_use]
-    if closes and min(closes) < overdue:
+    in_use = {config.timeframe for config in await current_configs(session) if _in_use(config)}
+    closes = [timeframe.floor(cursor.scanned_until) + timeframe.duration for timeframe in in_use | {REGIME_STEP}]
+    if min(closes) < overdue:
         close = min(closes).isoformat()
         found.append(Finding(Kind.SCANS_MISSING, close, f"the close of {close} is due for minutes and not scanned"))
     hour = cursor.snapshot_until + Timeframe.H1.duration
