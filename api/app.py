@@ -20,6 +20,7 @@ from api.routes import (
     decisions,
     events,
     flattening,
+    market,
     orders,
     positions,
     reconciliation,
@@ -58,6 +59,7 @@ _ROUTES = (
     regime,
     watchlist,
     universe,
+    market,
     events,
 )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.asking import Limit, Reason, Since, ask, checked, instant
+from cli.asking import AsOf, Limit, Reason, Since, ask, checked, instant
 from cli.context import Json, console, print_json
 from cli.regime_tables import regime_story, regimes_table, terms_table
 from client.models import RegimeRebuildRequest
@@ -21,9 +21,9 @@ To = Annotated[
 
 
 @app.command()
-def show(json: Json = False) -> None:
-    """The regime in force, and the newest score with its terms."""
-    now = ask(lambda api: api.regime(), json)
+def show(as_of: AsOf = None, json: Json = False) -> None:
+    """The regime in force, and the newest score with its terms; as of an instant, what was known then."""
+    now = ask(lambda api: api.regime(as_of=as_of), json)
     if json:
         print_json(now.model_dump(mode="json"))
         return

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.asking import Limit, Since, Symbol, ask, instant, upper
+from cli.asking import AsOf, Limit, Since, Symbol, ask, instant, upper
 from cli.context import Json, console, print_json
-from cli.watchlist_tables import capture_story, entry_table, watchlist_table
+from cli.watchlist_tables import capture_story, entry_table, kept_table, watchlist_table
 from client.models import PositionSide
 
 app = typer.Typer()
@@ -29,14 +29,36 @@ To = Annotated[
 
 @app.command()
 def show(
-    side: Side = None, strategy: Strategy = None, symbol: Symbol = None, limit: Places = 20, json: Json = False
+    side: Side = None,
+    strategy: Strategy = None,
+    symbol: Symbol = None,
+    limit: Places = 20,
+    as_of: AsOf = None,
+    json: Json = False,
 ) -> None:
-    """Both sides now, the highest composite first, with the scores behind it."""
+    """Both sides now, the highest composite first, with the scores behind it; as of an instant, the list kept then."""
+    if as_of is not None:
+        _show_kept(as_of, side, strategy, symbol, limit, json)
+        return
     found = ask(lambda api: api.watchlist(side=side, strategy=strategy, symbol=upper(symbol), limit=limit), json)
     if json:
         print_json([each.model_dump(mode="json") for each in found])
         return
     console.print(watchlist_table(found) if found else "nothing is watched yet: the next scan writes it")
+
+
+def _show_kept(
+    as_of: datetime, side: PositionSide | None, strategy: str | None, symbol: str | None, limit: int, json: bool
+) -> None:
+    kept = ask(
+        lambda api: api.watchlist_kept(as_of=as_of, side=side, strategy=strategy, symbol=upper(symbol)),
+        json,
+    )
+    shown = [each for one in PositionSide for each in [each for each in kept if each.side is one][:limit]]
+    if json:
+        print_json([each.model_dump(mode="json") for each in shown])
+        return
+    console.print(kept_table(shown) if shown else "nothing was on the watchlist then")
 
 
 @app.callback(invoke_without_command=True)
@@ -46,11 +68,12 @@ def watchlist(
     strategy: Strategy = None,
     symbol: Symbol = None,
     limit: Places = 20,
+    as_of: AsOf = None,
     json: Json = False,
 ) -> None:
     """The watchlist: symbols by how interesting they are to all strategies of a side together. Alone it is ``show``."""
     if context.invoked_subcommand is None:
-        show(side, strategy, symbol, limit, json)
+        show(side, strategy, symbol, limit, as_of, json)
 
 
 @app.command()

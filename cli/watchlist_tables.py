@@ -28,6 +28,15 @@ def entry_table(entries: list[WatchlistEntryView]) -> Table:
     return rows
 
 
+def kept_table(entries: list[WatchlistEntryView]) -> Table:
+    rows = table("side", "", "symbol", "composite", "scores", "close (UTC)")
+    for each in entries:
+        behind = " ".join(f"{strategy}={score:.1f}" for strategy, score in each.scores.items())
+        composite = f"{each.composite:.1f}"
+        rows.add_row(each.side, str(each.rank), each.symbol, composite, Text(behind), instant(each.close_at))
+    return rows
+
+
 def capture_story(capture: CaptureView) -> RenderableType:
     """Each side over all windows, under it its windows, and the movers of the newest."""
     title = f"top {capture.k} movers of each seven days, {instant(capture.since)} to {instant(capture.until)} UTC"

@@ -1,6 +1,7 @@
 """The models the client speaks in, for those who know the client alone."""
 
 from domain.candle import Timeframe
+from domain.candle_views import CandleView
 from domain.config_diff import differences
 from domain.decision_views import (
     PERIODS,
@@ -109,6 +110,7 @@ from domain.views import (
     TradeRequest,
 )
 from domain.watchlist_views import (
+    CaptureSideView,
     CaptureView,
     EffectivenessView,
     ScoreView,
@@ -128,6 +130,8 @@ __all__ = [
     "BulkChange",
     "BulkFields",
     "BulkRequest",
+    "CandleView",
+    "CaptureSideView",
     "CaptureView",
     "Category",
     "ChangedInput",

@@ -12,15 +12,21 @@ from domain.views import Page
 class RegimeCalls(Transport):
     """Part of ``AtsClient``."""
 
-    def regime(self) -> RegimeNowView:
-        """The regime that decides now, and the newest one with its score's terms."""
-        return self._get("/v1/regime", RegimeNowView)
+    def regime(self, *, as_of: datetime | None = None) -> RegimeNowView:
+        """The regime that decides now, or at market time ``as_of`` as known then, and the newest with its terms."""
+        return self._get("/v1/regime", RegimeNowView, {"as_of": as_of})
 
     def regime_history(
-        self, *, since: datetime | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        since: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        as_of: datetime | None = None,
     ) -> Page[RegimeView]:
-        """The regime at every 4h close, newest first; ``since`` market time."""
-        return self._get("/v1/regime/history", Page[RegimeView], {"since": since, "limit": limit, "cursor": cursor})
+        """The regime at every 4h close, newest first; market times. With ``as_of`` only what was known then."""
+        params = {"since": since, "limit": limit, "cursor": cursor, "as_of": as_of}
+        return self._get("/v1/regime/history", Page[RegimeView], params)
 
     def rebuild_regime(self, request: RegimeRebuildRequest) -> RegimeRebuildAccepted:
         """Compute a past where none is recorded, durably."""

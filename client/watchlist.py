@@ -25,6 +25,18 @@ class WatchlistCalls(Transport):
         params = {"side": side, "strategy": strategy, "symbol": symbol, "limit": limit}
         return self._get("/v1/watchlist", list[WatchlistView], params)
 
+    def watchlist_kept(
+        self,
+        *,
+        as_of: datetime | None = None,
+        side: PositionSide | None = None,
+        strategy: str | None = None,
+        symbol: str | None = None,
+    ) -> list[WatchlistEntryView]:
+        """Both sides as kept at the newest close decided by market time ``as_of`` (None: the newest of all)."""
+        params = {"as_of": as_of, "side": side, "strategy": strategy, "symbol": symbol}
+        return self._get("/v1/watchlist/kept", list[WatchlistEntryView], params)
+
     def watchlist_history(
         self,
         symbol: str,

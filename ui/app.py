@@ -12,5 +12,6 @@ st.navigation(
         st.Page("app_pages/orders.py", title="Orders", icon=":material/receipt_long:"),
         st.Page("app_pages/strategies.py", title="Strategies", icon=":material/tune:"),
         st.Page("app_pages/signals.py", title="Signals", icon=":material/filter_alt:"),
+        st.Page("app_pages/regime.py", title="Regime & watchlist", icon=":material/thermostat:"),
     ]
 ).run()

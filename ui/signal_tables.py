@@ -1,4 +1,4 @@
-"""Scans, signals, what blocked them, and the watchlist, as tables. A chosen signal is opened by its id."""
+"""Scans, signals and what blocked them, as tables. A chosen signal is opened by its id."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from client.models import BlockedSignalView, ScanView, SignalView, WatchlistView
+from client.models import BlockedSignalView, ScanView, SignalView
 from ui.formatting import ABSENT, minute_text, price_text, time_text, words
 from ui.paging import one_page, show_pages
 from ui.palette import palette
@@ -118,29 +118,6 @@ def show_scans(scans: list[ScanView]) -> None:
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height="content")
     show_pages(scans, "scans")
-
-
-def show_watchlist(places: list[WatchlistView]) -> None:
-    """Both sides' symbols by composite, the most interesting first, with each strategy's score and its evidence."""
-    if not places:
-        st.info("No symbol has a score yet: switch on a strategy's watchlist gate, and wait for the next scan.")
-        return
-    rows = [
-        {
-            "Side": each.side,
-            "Place": each.rank,
-            "Symbol": each.symbol,
-            "Composite": each.composite,
-            "Scores": " · ".join(f"{words(score.strategy)} {score.score:.1f}" for score in each.scores),
-            "Candle close (UTC)": minute_text(each.close_at),
-            "Evidence": " | ".join(evidence_text(score.evidence) for score in each.scores),
-        }
-        for each in one_page(places, "watchlist")
-    ]
-    bar = st.column_config.ProgressColumn("Composite", min_value=0, max_value=100, format="%.1f")
-    columns = {"Composite": bar}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height="content", column_config=columns)
-    show_pages(places, "watchlist")
 
 
 def evidence_text(evidence: dict[str, Any]) -> str:

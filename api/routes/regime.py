@@ -19,7 +19,7 @@ from api.services import Services, ServicesDep, temporal_unreachable
 from db.cursors import BadCursor, decode_cursor, encode_cursor
 from db.repositories.market import newest_market_time
 from db.repositories.portfolio import current_epoch, market_now
-from db.repositories.regimes import list_regimes, newest_regime, regime_at
+from db.repositories.regimes import known_wall, list_regimes, newest_known, newest_regime, regime_at
 from domain.faults import BadValue
 from domain.history import OLDEST
 from domain.regime import Regime
@@ -30,20 +30,26 @@ from workflows.regime import WORKFLOW_ID, RegimeRebuildInput, RegimeRebuildWorkf
 
 router = APIRouter(prefix="/regime", tags=["decisions"])
 
+AsOf = Annotated[Instant | None, Query(description="market time: only what was known then; default: now")]
+
 _RPC_TIMEOUT = timedelta(seconds=3)
 _UNREACHABLE = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
 @router.get("")
-async def show_regime(services: ServicesDep, _caller: Viewer) -> RegimeNowView:
-    """The regime that decides now, and the newest one with its score's terms."""
+async def show_regime(services: ServicesDep, _caller: Viewer, as_of: AsOf = None) -> RegimeNowView:
+    """The regime that decides now, or that was known to decide ``as_of`` then, and the newest one with its terms."""
     async with services.database.session() as session:
         epoch = await current_epoch(session)
         if epoch is None:
             return RegimeNowView(as_of=None, in_force=None, newest=None)
-        now = await market_now(session, epoch)
-        newest = await newest_regime(session, epoch)
-        ruling = await regime_at(session, epoch, now) if now is not None else None
+        if as_of is None:
+            now, known_by = await market_now(session, epoch), None
+            newest = await newest_regime(session, epoch)
+        else:
+            now, known_by = as_of, await known_wall(session, epoch, as_of)
+            newest = await newest_known(session, epoch, as_of, known_by)
+        ruling = await regime_at(session, epoch, now, known_by) if now is not None else None
     return RegimeNowView(
         as_of=now,
         in_force=Regime(ruling.effective) if ruling is not None and ruling.effective else None,
@@ -58,6 +64,7 @@ async def show_history(
     since: Annotated[Instant | None, Query(description="earliest 4h close")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    as_of: AsOf = None,
 ) -> Page[RegimeView]:
     """The regime at every 4h close of this market, newest first."""
     try:
@@ -68,7 +75,7 @@ async def show_history(
         epoch = await current_epoch(session)
         if epoch is None:
             return Page(items=[])
-        rows = await list_regimes(session, epoch=epoch, since=since, before=before, limit=limit + 1)
+        rows = await list_regimes(session, epoch=epoch, since=since, before=before, limit=limit + 1, as_of=as_of)
     return cut(rows, limit, regime_view, lambda row: encode_cursor(row.valid_from, str(row.id)))
 
 

@@ -16,7 +16,7 @@ from api.services import ServicesDep
 from db.cursors import BadCursor, encode_cursor
 from db.repositories.capture import captures
 from db.repositories.settings import current_settings
-from db.repositories.watchlist import last_close, place_history, places_at, scores_of
+from db.repositories.watchlist import kept_at, last_close, place_history, places_at, scores_of
 from domain.candle import Timeframe
 from domain.capture import WINDOW
 from domain.faults import BadValue
@@ -60,6 +60,26 @@ async def show_watchlist(
         shown = [each for one in PositionSide for each in [each for each in found if each.side is one][:limit]]
         scored = await scores_of(session, {each.symbol for each in shown})
     return [place_view(each, scored, last[1], size) for each in shown]
+
+
+@router.get("/kept")
+async def show_kept(
+    services: ServicesDep,
+    _caller: Viewer,
+    as_of: Annotated[Instant | None, Query(description="market time; default: the close decided last")] = None,
+    side: SideFilter = None,
+    strategy: StrategyFilter = None,
+    symbol: SymbolFilter = None,
+) -> list[WatchlistEntryView]:
+    """The list as it was kept at the newest close decided by ``as_of``, longs first, by rank: it is never rewritten."""
+    async with services.database.session() as session:
+        last = await last_close(session)
+        rows = await kept_at(session, last[0], as_of) if last is not None else []
+    return [
+        entry_view(row)
+        for row in rows
+        if side in (None, row.side) and symbol in (None, row.symbol) and (strategy is None or strategy in row.scores)
+    ]
 
 
 @router.get("/history")

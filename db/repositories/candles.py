@@ -91,6 +91,34 @@ async def newest_candles(
     return {(Category(row.category), row.symbol, Timeframe(row.name)): row.open_time for row in rows}
 
 
+async def list_candles(
+    session: AsyncSession,
+    category: Category,
+    symbol: str,
+    timeframe: Timeframe,
+    *,
+    since: datetime | None,
+    closed_by: datetime | None,
+    before: datetime | None,
+    limit: int,
+) -> Sequence[CandleRow]:
+    """Candles of one series, newest first: open from ``since`` on, closed by ``closed_by``, open before ``before``."""
+    row = CandleRow
+    query = (
+        select(row)
+        .where(row.category == category.value, row.symbol == symbol, row.timeframe == timeframe.value)
+        .order_by(row.open_time.desc())
+        .limit(limit)
+    )
+    if since is not None:
+        query = query.where(row.open_time >= since)
+    if closed_by is not None:
+        query = query.where(row.open_time <= closed_by - timeframe.duration)
+    if before is not None:
+        query = query.where(row.open_time < before)
+    return (await session.scalars(query)).all()
+
+
 async def holes(
     session: AsyncSession, category: Category, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
 ) -> list[Hole]:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.chunks import in_chunks
-from db.models import BtcMarketState, BtcMarketStateHistory
+from db.models import BtcMarketState, BtcMarketStateHistory, Scan
 from domain.candle import from_ms, to_ms
 from domain.gate_facts import MarketRegime
 from domain.history import REGIME_STEP
@@ -143,6 +143,24 @@ async def regime_at(
     return await session.scalar(query)
 
 
+async def known_wall(session: AsyncSession, epoch: str, market_instant: datetime) -> datetime | None:
+    """The wall instant up to which a record was known at ``market_instant``; None: all there is.
+
+    That is when the first later close began to be scanned: what is recorded from then on came after the instant.
+    """
+    later = select(Scan.started_wall).where(Scan.epoch == epoch, Scan.close_at > market_instant)
+    return await session.scalar(later.order_by(Scan.close_at).limit(1))
+
+
+async def newest_known(
+    session: AsyncSession, epoch: str, market_instant: datetime, known_by: datetime | None
+) -> BtcMarketStateHistory | None:
+    """The newest row of a close by ``market_instant`` that was recorded by ``known_by`` (wall; None: ever)."""
+    row = BtcMarketStateHistory
+    wanted = (row.epoch == epoch) & (row.valid_from <= market_instant)
+    return await _newest(session, wanted if known_by is None else wanted & (row.recorded_at <= known_by))
+
+
 async def levels_at(
     session: AsyncSession,
     epoch: str,
@@ -182,15 +200,25 @@ async def regimes_between(
 
 
 async def list_regimes(
-    session: AsyncSession, *, epoch: str, since: datetime | None, before: datetime | None, limit: int
+    session: AsyncSession,
+    *,
+    epoch: str,
+    since: datetime | None,
+    before: datetime | None,
+    limit: int,
+    as_of: datetime | None = None,
 ) -> Sequence[BtcMarketStateHistory]:
-    """Rows of one market, newest close first: from ``since`` on, before ``before``."""
+    """Rows of one market, newest close first: from ``since`` on, before ``before``, of those known at ``as_of``."""
     row = BtcMarketStateHistory
     query = select(row).where(row.epoch == epoch).order_by(row.valid_from.desc()).limit(limit)
     if since is not None:
         query = query.where(row.valid_from >= since)
     if before is not None:
         query = query.where(row.valid_from < before)
+    if as_of is not None:
+        query = query.where(row.valid_from <= as_of)
+        known_by = await known_wall(session, epoch, as_of)
+        query = query if known_by is None else query.where(row.recorded_at <= known_by)
     return (await session.scalars(query)).all()
 
 

@@ -135,6 +135,16 @@ async def place_history(
     return (await session.scalars(query)).all()
 
 
+async def kept_at(session: AsyncSession, epoch: str, market_instant: datetime | None) -> Sequence[WatchlistEntry]:
+    """The list kept at the newest close decided by ``market_instant`` (None: of all), longs first, by rank."""
+    newest = select(func.max(Scan.close_at)).where(Scan.epoch == epoch, Scan.decided_at.is_not(None))
+    if market_instant is not None:
+        newest = newest.where(Scan.close_at <= market_instant)
+    entry = WatchlistEntry
+    query = select(entry).where(entry.epoch == epoch, entry.close_at == newest.scalar_subquery())
+    return (await session.scalars(query.order_by(entry.side, entry.rank))).all()
+
+
 async def first_listings(
     session: AsyncSession, epoch: str, side: PositionSide, start: datetime, end: datetime
 ) -> dict[str, datetime]:

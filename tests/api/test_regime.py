@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +11,7 @@ from client import ApiProblem, AtsClient
 from client.models import Regime, RegimeNowView, RegimeRebuildRequest
 from db.models import LivePrice
 from tests.api import rows
-from tests.api.regime_rows import NEWEST, STEP, clock, end_rebuild, store_regimes
+from tests.api.regime_rows import EPOCH, NEWEST, STEP, clock, end_rebuild, store_regimes
 from tests.api.running import RunningApi
 from workers.stack.temporal import EmbeddedTemporal
 
@@ -111,3 +111,24 @@ def test_a_rebuild_that_makes_no_sense_names_the_field(api: RunningApi, database
             answer = http.post("/v1/regime/rebuild", json={"from": instant, "reason": reason})
             assert answer.status_code == 422
             assert [rule in each["rule"] for each in answer.json()["fields"] if each["field"] == "from"] == [True]
+
+
+def test_as_of_an_instant_only_what_was_known_then_is_told(known: AtsClient, database: str) -> None:
+    then = known.regime(as_of=NEWEST - timedelta(hours=1))
+    assert (then.in_force, then.as_of) == (Regime.NEUTRAL, NEWEST - timedelta(hours=1))
+    assert then.newest is not None
+    assert then.newest.valid_from == NEWEST - STEP
+    history = known.regime_history(as_of=NEWEST - STEP).items
+    assert [each.valid_from for each in history] == [NEWEST - places * STEP for places in (1, 2, 3, 4)]
+    before = known.regime(as_of=NEWEST - timedelta(days=30))
+    assert (before.in_force, before.newest) == (None, None)
+
+
+def test_what_was_recorded_after_the_instant_was_not_known_at_it(known: AtsClient, database: str) -> None:
+    """The scan of the next close began before these rows were recorded: they are a rebuild's."""
+    began = datetime.now(UTC) - timedelta(hours=1)
+    rows.store(database, [rows.scan(0, epoch=EPOCH, close_at=NEWEST, started_wall=began)])
+    instant = NEWEST - timedelta(minutes=1)
+    assert known.regime(as_of=instant) == RegimeNowView(as_of=instant, in_force=None, newest=None)
+    assert known.regime_history(as_of=instant).items == []
+    assert known.regime(as_of=NEWEST).in_force == Regime.BULL, "no later scan began: it is known"

@@ -232,3 +232,27 @@ def market(category: str, symbol: str, end: float) -> list[Any]:
         for number in range(bars + 1)
     ]
     return [rows.instrument(symbol, category), *candles]
+
+
+def test_the_list_kept_at_the_newest_close_by_an_instant_is_told(watched: AtsClient, database: str) -> None:
+    rows.store(database, [rows.scan(1, close_at=CLOSE - HOUR)])
+    rows.store(database, [_entry("SOLUSDT", 2, CLOSE - HOUR), _entry("BTCUSDT", 1, CLOSE - HOUR)])
+    keep_places(database, CLOSE, 1)
+    newest = [("long", 1, "ETHUSDT"), ("short", 1, "BTCUSDT")]
+    assert [(each.side, each.rank, each.symbol) for each in watched.watchlist_kept()] == newest
+    assert watched.watchlist_kept(as_of=CLOSE + HOUR) == watched.watchlist_kept(as_of=CLOSE)
+    then = watched.watchlist_kept(as_of=CLOSE - timedelta(seconds=1))
+    assert [(each.rank, each.symbol, each.close_at) for each in then] == [
+        (1, "BTCUSDT", CLOSE - HOUR),
+        (2, "SOLUSDT", CLOSE - HOUR),
+    ]
+    assert [each.symbol for each in watched.watchlist_kept(symbol="BTCUSDT", side=PositionSide.SHORT)] == ["BTCUSDT"]
+    assert watched.watchlist_kept(strategy="nobody") == []
+    assert watched.watchlist_kept(as_of=CLOSE - timedelta(days=30)) == []
+
+
+def _entry(symbol: str, rank: int, close_at: datetime) -> WatchlistEntry:
+    scores = {"momentum": 50.0}
+    return WatchlistEntry(
+        epoch="test", close_at=close_at, side="long", symbol=symbol, rank=rank, composite=50.0, scores=scores
+    )

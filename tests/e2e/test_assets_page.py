@@ -102,7 +102,7 @@ def test_every_page_opens_in_light_and_dark_as_the_system_says(page: Page, tmp_p
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.reload()
-        for name in ("Assets", "Analytics", "Strategies", "Signals"):
+        for name in ("Assets", "Analytics", "Strategies", "Signals", "Regime & watchlist"):
             page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
             page.get_by_role("heading", name=name, exact=True).wait_for()
             page.screenshot(path=tmp_path / f"{name.lower()}_{scheme}.png")

@@ -21,14 +21,13 @@ def _store(database: str) -> None:
     stored += [decision_rows.signal(1), rows.position(1, symbol="ETHUSDT", category="linear", side="short")]
     stored += [decision_rows.signal(2, blocks=[CAP, COOLDOWN], symbol="SOLUSDT"), decision_rows.block(2, *CAP)]
     stored += [decision_rows.signal(3, blocks=[COOLDOWN], strategy="momentum"), decision_rows.block(3, *COOLDOWN)]
-    rows.store(database, [*stored, decision_rows.score("ETHUSDT", 71.5)])
+    rows.store(database, stored)
 
 
 def test_an_empty_page_says_where_signals_come_from(api: RunningApi, database: str) -> None:
     told = texts(page("signals"))
     assert "Signals come from scans of closed candles" in told
     assert "No candle close was scanned yet" in told
-    assert "switch on a strategy's watchlist gate" in told
 
 
 def test_the_funnel_goes_from_scans_to_positions(api: RunningApi, database: str) -> None:
@@ -46,15 +45,13 @@ def test_the_funnel_goes_from_scans_to_positions(api: RunningApi, database: str)
 def test_tables_tell_outcome_gate_value_and_threshold(api: RunningApi, database: str) -> None:
     _store(database)
     shown = page("signals")
-    signals, blocked, scans, watched = (table.value for table in shown.dataframe)
+    signals, blocked, scans = (table.value for table in shown.dataframe)
     outcomes = {(row["Symbol"], row["Outcome"], row["Blocked by"]) for row in signals.to_dict("records")}
     assert ("ETHUSDT", "open", "") in outcomes
     assert ("SOLUSDT", "blocked", "strategy position cap") in outcomes
     told = {(row["Gate"], row["Value"], row["Threshold"]) for row in blocked.to_dict("records")}
     assert told == {("strategy position cap", "5", "5"), ("cooldown active", "1800", "14400")}
     assert list(scans["Accepted"]) == [1, 1]
-    assert list(watched["Symbol"]) == ["ETHUSDT"]
-    assert list(watched["Scores"]) == ["trend breakdown 71.5"]
 
 
 def test_filters_narrow_the_tables(api: RunningApi, database: str) -> None:

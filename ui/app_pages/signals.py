@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from client import ApiError, AtsClient
-from client.models import BlockedSignalView, GateCode, Page, ScanView, SignalView, WatchlistView
+from client.models import BlockedSignalView, GateCode, Page, ScanView, SignalView
 from ui.formatting import words
 from ui.halting import show_halt
 from ui.session import ask, live
 from ui.signal_detail import show_signal
 from ui.signal_funnel import show_funnel
-from ui.signal_tables import OPENED, show_blocked, show_scans, show_signals, show_watchlist
+from ui.signal_tables import OPENED, show_blocked, show_scans, show_signals
 from ui.styling import apply_style
 
 _SCANS = 96
@@ -77,22 +77,20 @@ def _tables(filters: Filters) -> None:
     answer = live(lambda api: _everything(api, filters))
     if answer is None:
         return
-    scans, recent, signals, blocks, scores = answer
+    scans, recent, signals, blocks = answer
     show_funnel(scans, recent)
-    listed, blocked, scanned, watched = st.tabs(["Signals", "Blocked", "Scans", "Watchlist"])
+    listed, blocked, scanned = st.tabs(["Signals", "Blocked", "Scans"])
     with listed:
         show_signals([each for each in signals if filters.gate in (None, each.blocked_by)])
     with blocked:
         show_blocked(blocks)
     with scanned:
         show_scans(scans)
-    with watched:
-        show_watchlist(scores)
 
 
 def _everything(
     api: AtsClient, filters: Filters
-) -> tuple[list[ScanView], Page[SignalView], list[SignalView], list[BlockedSignalView], list[WatchlistView]]:
+) -> tuple[list[ScanView], Page[SignalView], list[SignalView], list[BlockedSignalView]]:
     symbol, strategy = filters.symbol, filters.strategy
     scans = api.scans(limit=_SCANS).items
     recent = api.signals(since=scans[-1].close_at, limit=_ROWS) if scans else Page[SignalView](items=[])
@@ -101,7 +99,6 @@ def _everything(
         recent,
         api.signals(symbol=symbol, strategy=strategy, limit=_ROWS).items,
         api.blocked_signals(symbol=symbol, strategy=strategy, gate=filters.gate, limit=_ROWS).items,
-        api.watchlist(symbol=symbol, strategy=strategy),
     )
 
 
