@@ -104,6 +104,8 @@ def _told(block: GateVerdict) -> str:
     """A refusal in words."""
     if block.gate is GateCode.POSITION_EXISTS:
         return block.detail
+    if block.gate is GateCode.TRADING_HALTED:
+        return block.gate
     return f"{block.gate}: {block.value} of {block.threshold}" if block.threshold else block.gate
 
 

@@ -258,7 +258,9 @@ EDGES: list[tuple[GateCode, Callable[[GateFacts, int], GateFacts], int]] = [
 """A gate with a limit, facts a step off it (0: on it), and the first step at which it blocks."""
 
 
-@pytest.mark.parametrize(("code", "moved", "blocks_from"), EDGES, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("code", "moved", "blocks_from"), EDGES, ids=[f"{code}-{place}" for place, (code, *_) in enumerate(EDGES)]
+)
 @given(facts=every_fact)
 def test_a_limit_is_kept_to_the_last_step(code, moved, blocks_from, facts):
     for step in (-1, 0, 1):
