@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -80,3 +81,9 @@ async def time_skipping() -> AsyncIterator[Callable[..., Awaitable[WorkflowEnvir
             return await opened.enter_async_context(await time_skipping_environment(**options))
 
         yield start
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: a full collection need not look at it again."""
+    gc.collect()
+    gc.freeze()
