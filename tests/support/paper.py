@@ -45,7 +45,7 @@ class PaperExchange:
 
     def control(self, method: str, path: str, **options: Any) -> Any:
         """Call ``/paper/<path>`` and return its JSON (None when it has none). Raises httpx.HTTPStatusError."""
-        answer = httpx.request(method, f"{self.url}/paper/{path}", timeout=10, verify=False, **options)
+        answer = httpx.request(method, f"{self.url}/paper/{path}", timeout=10, **options)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
