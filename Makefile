@@ -28,14 +28,19 @@ down:
 demo: install
 	@exec $(PY) -m cli.main demo $(ARGS)
 
+# Three at a time keep two cores busy, since most tests wait half of the time. Bytecode is kept whatever the environment
+# says: the processes that tests start would each compile the same modules.
+PYTEST := exec env PYTHONDONTWRITEBYTECODE= $(PY) -m pytest
+
 test: install-dev
-	@exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-full: install-dev
-	@TESTS_FULL=1 exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@export TESTS_FULL=1
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: install-dev
-	@exec $(PY) -m pytest -n 2 -m "not slow and not chaos and not browser and not bench" tests/domain tests/client tests/db tests/observability tests/workflows/test_replay.py $(ARGS)
+	@$(PYTEST) -n 2 -m "not slow and not chaos and not browser and not bench" tests/domain tests/client tests/db tests/observability tests/workflows/test_replay.py $(ARGS)
 
 check: install-dev
 	@$(PY) -m ruff check .

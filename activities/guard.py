@@ -74,6 +74,9 @@ class GuardActivities:
             self._book.watch(watch)
             try:
                 return await self._until_over(watch)
+            except asyncio.CancelledError:  # Temporal gave the guard to another worker, or this one ends
+                log.info("guard was called off", guard_epoch=watch.guard_epoch)
+                raise
             finally:
                 self._book.leave(watch)
 

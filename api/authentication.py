@@ -34,8 +34,9 @@ async def _authenticated(
         detail = "send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
         raise ApiError(401, "key-missing", "API key missing", detail, headers={"WWW-Authenticate": "Bearer"})
     host = request.client.host if request.client else "unknown"
+    could_judge = services.keys.ready
     caller = await services.keys.caller(key)
-    if caller is None and not services.keys.ready:
+    if caller is None and not could_judge:
         raise unavailable("starting", "the API has just started and can't tell keys apart yet; ask again")
     if caller is None:
         await _refuse(request, services, host, "key-refused", None)

@@ -49,7 +49,6 @@ class KeyRing:
             await session.execute(
                 statement.on_conflict_do_update(index_elements=["key_id"], set_={"hash": statement.excluded.hash})
             )
-        self._verdicts.clear()  # it may have been refused a moment ago
 
     async def caller(self, key: str) -> Caller | None:
         """Whose key this is; None for one that is malformed, unknown, wrong or revoked."""
@@ -61,8 +60,10 @@ class KeyRing:
         known = self._verdicts.get(digest)
         if known is not None and known.until > time.monotonic():
             return known.caller
+        could_judge = self.ready  # what is looked up while it is being installed is unknown a last time
         caller = await self._verify(key, key_id)
-        self._remember(digest, caller)
+        if caller is not None or could_judge:
+            self._remember(digest, caller)
         return caller
 
     async def _verify(self, key: str, key_id: str) -> Caller | None:

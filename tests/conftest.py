@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from tests.support.folders import scratch_folder
+from tests.support.lanes import OneWholeSystemAtATime, long_ones_first
 from tests.support.paper import PaperExchange, paper_exchange_process
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.temporal import running_temporal, time_skipping_environment
@@ -80,3 +82,19 @@ async def time_skipping() -> AsyncIterator[Callable[..., Awaitable[WorkflowEnvir
             return await opened.enter_async_context(await time_skipping_environment(**options))
 
         yield start
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long_ones_first(items, config.rootpath)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWholeSystemAtATime | None:
+    """In place of ``--dist loadfile``."""
+    return OneWholeSystemAtATime(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: a full collection need not look at it again."""
+    gc.collect()
+    gc.freeze()

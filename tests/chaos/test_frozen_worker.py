@@ -53,7 +53,8 @@ async def test_a_thawed_guard_that_was_taken_over_fires_nothing(arena: Arena) ->
         await arena.trading.push(Category.LINEAR, "BTCUSDT", str(through))
 
     async def noticed() -> bool:
-        return bool(events_of(old, "old") & {"exit fenced off", "guard was taken over"})
+        """By its price, by its beat or by its heartbeat, whichever comes first."""
+        return bool(events_of(old, "old") & {"exit fenced off", "guard was taken over", "guard was called off"})
 
     await eventually(noticed, "the thawed guard to learn that it was taken over", timeout=30)
     exits = [order for order in await arena.trading.orders(position.position_id) if order.role == "X"]

@@ -22,7 +22,7 @@ from workflows.position import CloseRequest, PositionWorkflow
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 
-POSITIONS = at_scale(15, 50)
+POSITIONS = at_scale(10, 50)
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "LINKUSDT")
 POLICY = ExitPolicy(stop_loss_pct=Decimal(5))
 

@@ -16,7 +16,7 @@ from workers.stack.process import ChildSpec, signal_group, spawn
 class Server:
     """One child. ``ready`` is asked until it says yes; a child that dies first fails with the end of its log."""
 
-    def __init__(self, spec: ChildSpec, ready: Callable[[], bool], ready_timeout: float = 20.0) -> None:
+    def __init__(self, spec: ChildSpec, ready: Callable[[], bool], ready_timeout: float = 60.0) -> None:
         self.spec = spec
         self._ready = ready
         self._ready_timeout = ready_timeout

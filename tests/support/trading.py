@@ -167,7 +167,7 @@ async def trading_on(settings: Settings, exchange: PaperExchange) -> AsyncIterat
         database = Database(settings.postgres.dsn.get_secret_value())
         opened.push_async_callback(database.close)
         client = await Client.connect(settings.temporal_address, plugins=[ats_plugin()])
-        http = await opened.enter_async_context(httpx.AsyncClient(base_url=exchange.url, timeout=10))
+        http = await opened.enter_async_context(httpx.AsyncClient(base_url=exchange.url, timeout=10, verify=False))
         yield Trading(client, database, exchange, http)
 
 

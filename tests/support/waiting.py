@@ -21,7 +21,7 @@ def run(coroutine: Awaitable[Answer]) -> Answer:
         return pool.submit(asyncio.run, whole()).result()
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 15.0, every: float = 0.02) -> None:
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0, every: float = 0.05) -> None:
     """Return when ``condition()`` is true; AssertionError naming ``what`` after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -31,7 +31,7 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = 15.0, e
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[Answer]], what: str, timeout: float = 15.0, every: float = 0.02
+    condition: Callable[[], Awaitable[Answer]], what: str, timeout: float = 30.0, every: float = 0.05
 ) -> Answer:
     """The first truthy answer of ``await condition()``; AssertionError naming ``what`` after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout

@@ -18,10 +18,11 @@ Probe = Callable[[int], Awaitable[bool]]
 
 def http_answers(url: str) -> Probe:
     """Ready when GET ``url`` gives a 2xx."""
+    tls = url.startswith("https:")  # 30 ms of certificates a time, where there are any
 
     async def probe(_: int) -> bool:
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=2, verify=tls) as client:
                 return (await client.get(url)).is_success
         except httpx.HTTPError:
             return False

@@ -63,7 +63,8 @@ def pybit_trade_socket(url: str, key: str, secret: str, **options: Any) -> Any:
 
 def _configuration(key: str | None, secret: str | None, options: dict[str, Any]) -> Any:
     keys = {"apiKey": key, "secret": secret} if key else {}
-    return {**keys, "timeout": 10_000, "options": options}
+    # its own throttle sleeps up to a second before each request, by limits that the exchange here doesn't have
+    return {**keys, "timeout": 10_000, "enableRateLimit": False, "options": options}
 
 
 def _point(made: Any, url: str) -> None:

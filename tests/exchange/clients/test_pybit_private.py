@@ -170,7 +170,7 @@ def test_the_trade_socket_places_amends_and_cancels(exchange: PaperExchange, htt
         return answers[-1]
 
     # the library sends first and notes then whom to tell: an answer that is quicker than that is lost in it
-    exchange.add_fault(kind="delay", via="socket", delay_ms=30, after=True)
+    exchange.add_fault(kind="delay", via="socket", delay_ms=200, after=True)
     try:
         wait_until(lambda: socket.auth, "the authentication")
         order_id = ask(socket.place_order, **limit(link))["data"]["orderId"]

@@ -77,7 +77,7 @@ class Reader:
             self.read()
             return any((tick.category, tick.price) == (LINEAR, Decimal(price)) for tick in self.told)
 
-        wait_until(arrived, f"a trade at {price}", timeout=20)
+        wait_until(arrived, f"a trade at {price}")
 
 
 def push(exchange: PaperExchange, *prices: str, category: str = "linear") -> None:
