@@ -114,7 +114,7 @@ async def test_of_two_that_want_a_symbol_at_one_close_both_enter_or_the_second_i
     by_strategy = {each.strategy: each for each in await signals(desk.database)}
     assert by_strategy["alpha"].blocked_by is None
     assert by_strategy["beta"].blocked_by == (None if beside else "position_exists")
-    block = ("decision", 0, "position_exists", by_strategy["alpha"].signal_id, "")
+    block = ("decision", 0, "position_exists", by_strategy["alpha"].signal_id, "nobody")
     assert told(await blocks(desk.database)) == ([] if beside else [block])
 
 
@@ -129,7 +129,7 @@ async def test_two_reservations_at_once_keep_to_the_rules_though_both_were_accep
     assert sorted(each.accepted for each in verdicts) == [beside, True]
     held = await positions(desk.database)
     assert len(held) == 1 + beside
-    block = ("reservation", 0, "position_exists", held[0].position_id, "")
+    block = ("reservation", 0, "position_exists", held[0].position_id, "nobody")
     assert told(await blocks(desk.database)) == ([] if beside else [block])
 
 
@@ -141,9 +141,9 @@ async def test_a_strategy_that_wants_a_symbol_twice_gets_it_once(desk: ScanDesk,
     verdicts = await reserve_at_once(desk, [*early, *late])
     assert sorted(each.accepted for each in verdicts) == [False, True]
     (held,) = await positions(desk.database)
-    assert told(await blocks(desk.database)) == [("reservation", 0, "position_exists", held.position_id, "")]
+    assert told(await blocks(desk.database)) == [("reservation", 0, "position_exists", held.position_id, "nobody")]
     await decided(await next_close(desk))
-    assert told(await blocks(desk.database))[1:] == [("decision", 0, "position_exists", held.position_id, "")]
+    assert told(await blocks(desk.database))[1:] == [("decision", 0, "position_exists", held.position_id, "nobody")]
 
 
 async def test_exposure_of_one_symbol_is_shared_by_spot_and_linear_also_at_once(desk: ScanDesk) -> None:

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from cli import trading
+from cli.context import console
 from tests.api import rows
 from tests.api.running import RunningApi, api_settings, running_api
 from workers.stack.ports import free_port
@@ -61,7 +62,10 @@ def test_orders_and_executions_are_listed(api: RunningApi, database: str) -> Non
     assert "exec-2-X" in ats("executions").stdout
 
 
-def test_an_order_tells_which_versions_decided_it(api: RunningApi, database: str) -> None:
+def test_an_order_tells_which_versions_decided_it(
+    api: RunningApi, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "width", 200)
     rows.store(database, rows.closed_position(2))
     rows.store(database, [rows.order(2, "S", config_version=3, settings_version=21, state="deactivated")])
     told = {each["role"]: each for each in json.loads(ats("orders", "--json").stdout)["items"]}

@@ -13,6 +13,7 @@ from db.models import MarketClockCursor
 from db.session import Database
 from domain.candle import Timeframe
 from domain.clock import MarketClock
+from domain.strategies import STRATEGIES
 from tests.support.trading import running_trading, trading_on
 from tests.support.worker import trading_worker_process
 from tests.workflows.scanning import (
@@ -54,7 +55,8 @@ async def test_killed_workers_leave_no_close_out_and_scan_none_twice(database: s
             worker = trading_worker_process(market.settings, scratch, f"worker-{number}")
             worker.start()
             if number == 0:
-                await reconfigure(trading.database, timeframe="15m")
+                for each in STRATEGIES:
+                    await reconfigure(trading.database, each, timeframe="15m")
             done = len(await until_scanned(trading, done + 3, timeout=90))
             worker.kill()
         assert_in_order([scan for scan in await scans(trading.database) if scan.state == "done"])
