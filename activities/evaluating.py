@@ -16,9 +16,8 @@ from activities.strategy_panels import Panels, evaluate, load_panels
 from db.repositories.audit import record_event, told_ever
 from db.repositories.panel_microstructure import LookedAt, with_microstructure
 from db.session import Database
-from domain.candidates import Candidate, Scored, candidates, scores
+from domain.candidates import Candidate, Scored, candidates, missing_bars, scores
 from domain.digests import Digests, candle_digests, panel_digests
-from domain.replaying import missing_bars
 from domain.strategies.contract import Evaluation, Panel, Strategy
 from exchange.protocol import Exchange
 from observability.logs import get_logger

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,14 @@ def scores(evaluation: Evaluation, panel: Panel, bar: int = -1) -> list[Scored]:
         Scored(symbol=symbol, score=float(evaluation.score[row, bar]), evidence=_evidence(evaluation, row, bar))
         for row, symbol in enumerate(panel.symbols)
     ]
+
+
+def missing_bars(panels: Iterable[Panel]) -> dict[str, int]:
+    """Bars of a strategy's windows that a symbol has no candle for, by symbol, where there are any."""
+    absent: Counter[str] = Counter()
+    for panel in panels:
+        absent.update(dict(zip(panel.symbols, np.isnan(panel.close).sum(axis=1).tolist(), strict=True)))
+    return {symbol: bars for symbol, bars in absent.items() if bars}
 
 
 def _evidence(evaluation: Evaluation, row: int, bar: int) -> dict[str, float | None]:

@@ -7,16 +7,14 @@ relative to them; the digests of inputs (``domain.digests``) know no tolerance.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from domain.candidates import Candidate, Leaving, candidates, leavings
+from domain.candidates import Candidate, Leaving, candidates, leavings, missing_bars
 from domain.candle import Timeframe
 from domain.decision_views import GateVerdictView
 from domain.digests import MARKET, Digests, panel_digests, unknown_in
@@ -128,14 +126,6 @@ def _flat(digests: Mapping[str, Digests]) -> dict[tuple[str, str, str], str]:
 def _how(then: str | None, now: str | None) -> Any:
     arrived = then is not None and now is not None and unknown_in(now) < unknown_in(then)
     return "arrived" if arrived else "changed"
-
-
-def missing_bars(panels: Iterable[Panel]) -> dict[str, int]:
-    """Bars of a strategy's windows that a symbol has no candle for, by symbol, where there are any."""
-    absent: Counter[str] = Counter()
-    for panel in panels:
-        absent.update(dict(zip(panel.symbols, np.isnan(panel.close).sum(axis=1).tolist(), strict=True)))
-    return {symbol: bars for symbol, bars in absent.items() if bars}
 
 
 def _answer_differs(
