@@ -97,12 +97,11 @@ async def test_candles_of_more_than_one_page_are_whole_and_only_the_last_is_open
 async def test_a_candle_told_as_closed_never_changes(paper_exchange: Callable[..., PaperExchange]) -> None:
     async with gateway(paper_exchange("--speed", "2000", "--symbols", "BTCUSDT")) as exchange:
         closed: dict[datetime, Candle] = {}
-        for _ in range(100):
+        while len(closed) <= 20:
             now = (await exchange.market_clock()).now
             for candle in await exchange.candles(LINEAR, "BTCUSDT", "1m", now - timedelta(minutes=5), now):
                 if candle.confirmed:
                     assert closed.setdefault(candle.open_time, candle) == candle
-    assert len(closed) > 20
 
 
 async def test_an_unknown_symbol_is_refused(exchange: BybitExchange) -> None:
