@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
@@ -11,10 +11,11 @@ import streamlit as st
 from client.models import RegimeNowView, RegimeView
 from ui.formatting import ABSENT, age_text, minute_text, words
 from ui.palette import palette
+from ui.regime_runs import Run
 
 
-def show_regime(now: RegimeNowView, since: datetime | None) -> None:
-    """What is in force and since when (None: unknown), and how sure that is."""
+def show_regime(now: RegimeNowView, runs: Sequence[Run]) -> None:
+    """What is in force and since when, and how sure that is. ``runs`` are what was read of the past, oldest first."""
     newest = now.newest
     if newest is None:
         st.info(
@@ -33,15 +34,16 @@ def show_regime(now: RegimeNowView, since: datetime | None) -> None:
     score.metric("Score (-100 to 100)", f"{newest.score:+.1f}")
     state.metric("State of the newest close", words(newest.state))
     closes.metric("Closes in that state", f"{newest.streak}")
-    st.caption(_story(now, newest, since))
+    st.caption(_story(now, newest, runs))
 
 
-def _story(now: RegimeNowView, newest: RegimeView, since: datetime | None) -> str:
+def _story(now: RegimeNowView, newest: RegimeView, runs: Sequence[Run]) -> str:
     told = [
         "confirmed" if newest.confirmed else "not confirmed yet: three closes confirm, until then the last one rules"
     ]
-    if since is not None and now.in_force is not None:
-        told.append(f"in force since {minute_text(since)} UTC at least")
+    if runs and now.in_force is not None:
+        further = "" if len(runs) > 1 else " at least"  # the oldest stretch may go on before what was read
+        told.append(f"in force since {minute_text(runs[-1].start)} UTC{further}")
     if newest.pending is not None:
         told.append(f"this close called for {words(newest.pending)}")
     age = ABSENT if now.as_of is None else age_text(max((now.as_of - newest.valid_from).total_seconds(), 0))

@@ -73,6 +73,7 @@ def test_the_regime_is_told_with_its_terms_and_changes(api: RunningApi, database
     told = figures(shown)
     assert (told["In force"], told["Score (-100 to 100)"], told["Closes in that state"]) == ("bull", "+4.2", "3")
     assert "confirmed" in texts(shown)
+    assert "at least" not in texts(shown), "the stretch before it was read"
     terms, changes = (table.value for table in shown.dataframe[:2])
     assert terms[["Term", "Weight", "Points"]].values.tolist() == [
         ["close over ema 200", 25.0, 12.5],
@@ -98,6 +99,7 @@ def test_as_of_an_instant_the_page_tells_what_was_known_then(api: RunningApi, da
     shown.text_input(key="regime-as-of").set_value(then.strftime("%Y-%m-%d %H:%M")).run()
     assert not shown.exception
     assert figures(shown)["In force"] == "neutral"
+    assert "UTC at least" in texts(shown), "what is older was not read"
     watched = shown.dataframe[2].value
     assert list(watched["Symbol"]) == ["BTCUSDT", "SOLUSDT", "ETHUSDT"]
     shown.text_input(key="regime-as-of").set_value("yesterday").run()

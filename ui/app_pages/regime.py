@@ -68,7 +68,7 @@ def _regime(as_of: datetime | None) -> None:
         return
     candles, history = answer
     runs = regime_runs(history)
-    show_regime(now, runs[-1].start if runs else None)
+    show_regime(now, runs)
     _show_chart(candles, runs, timeframe)
     if now.newest is not None:
         show_terms(now.newest)
